@@ -1,0 +1,1 @@
+"""Protocols: schema, loading, claim catalogue, lock and amendment."""
