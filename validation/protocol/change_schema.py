@@ -12,7 +12,7 @@ from validation.protocol.endpoint_schema import Identifier, Part
 class Bound(Part):
     """A limit within which a modification stays inside the plan."""
 
-    quantity: str = Field(min_length=2, description="What is bounded, such as `training_patients` or `E1.estimate.upper`.")
+    quantity: str = Field(min_length=2, description="What is bounded, e.g. `training_patients`.")
     minimum: float | None = None
     maximum: float | None = None
     allowed: list[str] = Field(default_factory=list, description="Allowed values, for a categorical quantity.")

@@ -108,24 +108,31 @@ class Endpoint(Part):
     )
     hypothesis: Hypothesis
     cases: str | None = Field(
-        default=None, description="Expression over case-table columns that restricts the endpoint, e.g. a phantom series."
+        default=None, description="Expression over case-table columns that restricts the endpoint, e.g. to a phantom."
     )
     rationale: str | None = Field(default=None, description="Why this margin is clinically acceptable.")
     hazards: list[Identifier] = Field(default_factory=list)
     sample_size: SampleSize | None = None
     subgroups: bool = Field(default=True, description="Whether the pre-planned subgroups are reported for it.")
 
+    @property
+    def confirmatory(self) -> bool:
+        """Whether the endpoint takes part in the proposal: primary or secondary, and judged against a margin."""
+        return self.role in ("primary", "secondary") and self.hypothesis.type != "descriptive"
+
 
 class Multiplicity(Part):
     """How the family-wise error over confirmatory endpoints is controlled."""
 
-    method: Literal["none", "all_required", "fixed_sequence", "bonferroni", "holm", "hommel", "gatekeeping"] = "all_required"
+    method: Literal["none", "all_required", "fixed_sequence", "bonferroni", "holm", "hommel", "gatekeeping"] = (
+        "all_required"
+    )
     order: list[str] = Field(default_factory=list, description="Endpoint ids, for `fixed_sequence`.")
     gates: list[list[str]] = Field(default_factory=list, description="Families in order, for `gatekeeping`.")
 
     def check(self, endpoints: list[Endpoint]) -> None:
         """Raise ValueError if the order or the gates do not match the confirmatory endpoints."""
-        confirmatory = {e.id for e in endpoints if e.role in ("primary", "secondary") and e.hypothesis.type != "descriptive"}
+        confirmatory = {e.id for e in endpoints if e.confirmatory}
         primary = {e.id for e in endpoints if e.role == "primary"}
         named = self.order if self.method == "fixed_sequence" else [e for gate in self.gates for e in gate]
         if self.method in ("fixed_sequence", "gatekeeping"):

@@ -30,7 +30,14 @@ ClaimType = Literal[
     "bias_mitigation",
 ]
 Pathway = Literal[
-    "internal_validation", "us_510k", "us_de_novo", "us_pma", "eu_ce_mdr", "pccp_acp", "pms_pmcf", "pacs_qms_integration"
+    "internal_validation",
+    "us_510k",
+    "us_de_novo",
+    "us_pma",
+    "eu_ce_mdr",
+    "pccp_acp",
+    "pms_pmcf",
+    "pacs_qms_integration",
 ]
 
 
@@ -64,7 +71,7 @@ class Population(Part):
     target: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Expected proportions per column in the target population; each sums to 1."
     )
-    subgroups: list[str] = Field(default_factory=list, description="Pre-planned subgroup columns, acquisition included.")
+    subgroups: list[str] = Field(default_factory=list, description="Pre-planned subgroup columns.")
     minimum_per_subgroup: int = Field(
         default=10, ge=2, description="Fewest clusters in a subgroup for an estimate to be judged; below: inconclusive."
     )
@@ -116,7 +123,7 @@ class Execution(Part):
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     draws: int = Field(default=1, ge=1, description="Samples drawn per case from a stochastic model.")
-    seed: int = Field(default=20260101, ge=0, le=2**63 - 1)
+    seed: int = Field(default=20260101, ge=0, le=2**53 - 1)
 
 
 class Protocol(Part):
@@ -158,7 +165,7 @@ class Protocol(Part):
         for endpoint in self.endpoints:
             unknown = set(endpoint.hazards) - hazards
             if unknown:
-                raise ValueError(f"endpoint {endpoint.id} refers to hazards that claim.hazards lacks: {sorted(unknown)}")
+                raise ValueError(f"endpoint {endpoint.id} names hazards that claim.hazards lacks: {sorted(unknown)}")
         rules = [r.id for r in self.data_quality]
         if len(set(rules)) != len(rules):
             raise ValueError("data_quality ids must be unique")
