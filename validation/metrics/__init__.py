@@ -3,7 +3,11 @@
 from importlib import import_module
 
 # One line per module that registers metrics. Explicit, so that what counts as a metric can be read here.
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = (
+    "validation.metrics.imaging.pixel_error",
+    "validation.metrics.imaging.similarity",
+    "validation.metrics.imaging.noise",
+)
 
 
 def load() -> None:

@@ -1,0 +1,88 @@
+"""What every image metric does first: check shapes, choose a floating type, reduce over the voxels of each case."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from validation.errors import DataProblem
+
+
+def floating(image: Tensor) -> Tensor:
+    """Return the image as float32 or float64 (integers and half precision become float32; float64 stays)."""
+    return image if image.dtype in (torch.float32, torch.float64) else image.to(torch.float32)
+
+
+def checked_image(image: Tensor, *, role: str = "image") -> Tensor:
+    """Return a batch of 2-D ``(B, H, W)`` or 3-D ``(B, D, H, W)`` images in floating type.
+
+    Raises
+    ------
+    DataProblem
+        ``MET-010`` if the tensor has another number of axes or an empty axis.
+    """
+    if image.ndim not in (3, 4) or 0 in image.shape:
+        raise DataProblem(
+            f"{role} has shape {tuple(image.shape)}.",
+            code="MET-010",
+            where=role,
+            why="Image metrics take a batch of 2-D images (B, H, W) or of volumes (B, D, H, W).",
+            action="Add the batch axis, or remove the channel axis.",
+        )
+    return floating(image)
+
+
+def checked_pair(output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return output and reference in one floating type, refusing different shapes (``MET-011``)."""
+    if output.shape != reference.shape:
+        raise DataProblem(
+            f"output has shape {tuple(output.shape)}, reference {tuple(reference.shape)}.",
+            code="MET-011",
+            where="output, reference",
+            why="A full-reference metric compares voxel with voxel.",
+            action="Resample both to one grid before measuring.",
+        )
+    output, reference = checked_image(output, role="output"), checked_image(reference, role="reference")
+    wide = torch.promote_types(output.dtype, reference.dtype)
+    return output.to(wide), reference.to(wide)
+
+
+def checked_mask(mask: Tensor | None, image: Tensor, *, role: str = "mask") -> Tensor | None:
+    """Return the mask as bool, refusing one of another shape than the image (``MET-012``)."""
+    if mask is None:
+        return None
+    if mask.shape != image.shape:
+        raise DataProblem(
+            f"{role} has shape {tuple(mask.shape)}, the image {tuple(image.shape)}.",
+            code="MET-012",
+            where=role,
+            why="A mask must cover the image it selects from.",
+            action="Give the mask on the grid of the image.",
+        )
+    return mask if mask.dtype == torch.bool else mask != 0
+
+
+def mean_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the mean of each case, accumulated in float64; NaN for a case whose mask is empty.
+
+    Values outside the mask do not count, even where they are NaN. A NaN inside makes the mean NaN.
+
+    >>> mean_over_voxels(torch.tensor([[[1.0, 3.0]]]))
+    tensor([2.], dtype=torch.float64)
+    """
+    flat = values.flatten(1)
+    if mask is None:
+        return flat.sum(1, dtype=torch.float64) / flat.shape[1]
+    inside = mask.flatten(1)
+    total = torch.where(inside, flat, flat.new_zeros(())).sum(1, dtype=torch.float64)
+    count = inside.sum(1)
+    return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+
+
+def variance_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the sample variance (``n - 1``) of each case in two passes, NaN below two voxels."""
+    mean = mean_over_voxels(values, mask).nan_to_num()
+    shape = (-1, *([1] * (values.ndim - 1)))
+    n = mask.flatten(1).sum(1) if mask is not None else torch.full_like(mean, values[0].numel())
+    squares = mean_over_voxels((values - mean.reshape(shape).to(values.dtype)).square(), mask)
+    return torch.where(n > 1, squares * n / (n - 1).clamp(min=1), torch.nan)
