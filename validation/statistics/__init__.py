@@ -1,1 +1,1 @@
-""""""
+"""Intervals, hypothesis tests, resampling, multiplicity and sample size: arrays in, estimates out."""
