@@ -1,0 +1,172 @@
+"""The case table: read whole, checked before any image is opened."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from validation.cohort.spec import MASK_PREFIX, ROLES, CohortSpec
+from validation.errors import DataProblem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAXIMUM_BYTES = 2_000_000_000
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV (UTF-8, comma, header) or Parquet table.
+
+    Empty CSV cells are missing; the words ``NA`` and ``None`` are values, because sites are called that.
+
+    Raises
+    ------
+    DataProblem
+        If it is missing (COH-001), is not readable (COH-002), repeats a column (COH-003) or has no rows (COH-004).
+    """
+    import pandas as pd
+
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise DataProblem("the table is larger than 2 GB.", code="COH-002", where=str(path))
+        if path.suffix.lower() in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+        else:
+            _check_csv(path)
+            frame = pd.read_csv(path, encoding="utf-8-sig", keep_default_na=False, na_values=[""], low_memory=False)
+    except FileNotFoundError:
+        raise DataProblem(
+            "there is no such table.", code="COH-001", where=str(path), action="Check `table` in study.yaml."
+        ) from None
+    except IsADirectoryError:
+        raise DataProblem("this is a folder, not a table.", code="COH-001", where=str(path)) from None
+    except pd.errors.EmptyDataError:
+        raise _no_rows(path) from None
+    except (pd.errors.ParserError, ValueError, OSError) as error:
+        raise DataProblem(
+            f"the table cannot be read ({type(error).__name__}).",
+            code="COH-002",
+            where=str(path),
+            action="Save it as CSV with commas and a header line, or as Parquet.",
+        ) from None
+    if frame.columns.duplicated().any():
+        raise DataProblem("a column name appears twice.", code="COH-003", where=f"{path}:1")
+    if frame.empty:
+        raise _no_rows(path)
+    return frame
+
+
+def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
+    """Read the case table of a cohort: columns renamed, case ids as text index, unique, patients present.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`read_table`; also a missing column (COH-005), duplicate or empty case ids (COH-006), an empty patient
+        cell (COH-007), no role column (COH-008) or an empty role cell (COH-009), with the line of the table.
+    """
+    frame = read_table(path)
+    absent = [c for c in spec.columns.values() if c not in frame.columns]
+    if absent:
+        raise _missing_column(absent[0], path, frame, used_by="`columns` in study.yaml")
+    clash = [n for n, c in spec.columns.items() if n in frame.columns and n != c]
+    if clash:
+        raise DataProblem(f"column {clash[0]!r} would appear twice after renaming.", code="COH-003", where=f"{path}:1")
+    frame = frame.rename(columns={column: name for name, column in spec.columns.items()})
+    for name, use in ((spec.case_id, "it names the case"), (spec.patient, "patients are the clusters")):
+        if name not in frame.columns:
+            raise _missing_column(name, path, frame, used_by=use)
+    _check_cells(frame, spec, path)
+    frame.index = frame.pop(spec.case_id).astype(str).str.strip().rename("case_id")
+    return frame
+
+
+def role_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that hold locators: ``input``, ``reference``, ``baseline`` and ``mask.<name>``."""
+    return [c for c in frame.columns if c in ROLES or str(c).startswith(MASK_PREFIX)]
+
+
+def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
+    import pandas as pd
+
+    def line(flags: pd.Series) -> str:
+        row = int(flags.to_numpy().argmax())
+        return f"{path}:{row + 2}" if path.suffix.lower() == ".csv" else f"{path} row {row + 1}"
+
+    ids = frame[spec.case_id]
+    blank = ids.isna() | (ids.astype(str).str.strip() == "")
+    if blank.any():
+        raise DataProblem("a case has no id.", code="COH-006", where=line(blank))
+    doubled = ids.astype(str).str.strip().duplicated()
+    if doubled.any():
+        raise DataProblem(
+            f"{int(doubled.sum())} case id(s) appear more than once.",
+            code="COH-006",
+            where=line(doubled),
+            why="A case counted twice makes intervals too narrow.",
+            action="Give every case its own id.",
+        )
+    patients = frame[spec.patient]
+    blank = patients.isna() | (patients.astype(str).str.strip() == "")
+    if blank.any():
+        raise DataProblem(
+            f"{int(blank.sum())} case(s) have no {spec.patient}.",
+            code="COH-007",
+            where=line(blank),
+            why="Cases of one patient are not independent, so every case must name its patient.",
+            action="Fill the column.",
+        )
+    roles = role_columns(frame)
+    if not roles:
+        raise DataProblem(
+            "the table has no column of images.",
+            code="COH-008",
+            where=f"{path}:1",
+            action="Add a column `input` (and `reference`) with paths relative to the cohort folder.",
+        )
+    for role in roles:
+        blank = frame[role].isna()
+        if role in ROLES and blank.any():
+            raise DataProblem(
+                f"{int(blank.sum())} case(s) have no {role}.",
+                code="COH-009",
+                where=line(blank),
+                why="A case without it cannot be measured, and leaving it out silently biases the result.",
+                action="Fill the cell, or remove the case and record why.",
+            )
+
+
+def _check_csv(path: Path) -> None:
+    """Find the line of the first byte that is not UTF-8, and NUL bytes, before pandas sees the file."""
+    with path.open("rb") as stream:
+        for number, text in enumerate(stream, start=1):
+            try:
+                decoded = text.decode("utf-8")
+            except UnicodeDecodeError:
+                raise DataProblem(
+                    "the table is not UTF-8 text.",
+                    code="COH-002",
+                    where=f"{path}:{number}",
+                    action="Save it as CSV UTF-8.",
+                ) from None
+            if "\0" in decoded:
+                raise DataProblem(
+                    "the table holds NUL bytes; it is not text.", code="COH-002", where=f"{path}:{number}"
+                )
+
+
+def _no_rows(path: Path) -> DataProblem:
+    return DataProblem("the table has no rows.", code="COH-004", where=str(path), why="There is nothing to evaluate.")
+
+
+def _missing_column(name: str, path: Path, frame: pd.DataFrame, *, used_by: str) -> DataProblem:
+    near = get_close_matches(name, [str(c) for c in frame.columns], n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return DataProblem(
+        f"the table has no column {name!r} ({used_by}).",
+        code="COH-005",
+        where=f"{path}:1",
+        why="Without it the cohort cannot be analysed as planned.",
+        action=f"{hint}Add the column, or name yours under `columns` in study.yaml.",
+    )

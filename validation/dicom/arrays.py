@@ -1,0 +1,160 @@
+"""NPY, NPZ and NIfTI files as images, with their declared sizes checked before anything is unpacked."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from validation.dicom.image import MAXIMUM_VOXELS, Image
+from validation.errors import DataProblem
+
+
+def read_npy(path: Path) -> Image:
+    """Read an NPY file; spacing and unit are unknown.
+
+    Raises
+    ------
+    DataProblem
+        If it is missing (DCM-020), is not a plain numeric array, or declares too much (DCM-021).
+    """
+    _require(path)
+    try:
+        with path.open("rb") as stream:
+            _check_declared(stream, where=str(path))
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise _refused(error, str(path)) from None
+    return _image(array, path, str(path))
+
+
+def read_npz(path: Path, key: str) -> Image:
+    """Read one array of an NPZ archive; only that member is unpacked.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`read_npy`; also if the archive has no such key (DCM-022).
+    """
+    _require(path)
+    where = f"{path}:{key}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n.removesuffix(".npy") for n in archive.namelist()]
+            if key not in names:
+                raise DataProblem(
+                    f"the archive has no array {key!r}; it has {', '.join(sorted(names)[:20])}.",
+                    code="DCM-022",
+                    where=where,
+                    action="Name the array after the colon, as in scans.npz:full_dose.",
+                )
+            with archive.open(f"{key}.npy") as stream:
+                _check_declared(stream, where=where)
+        with np.load(path, allow_pickle=False) as arrays:
+            array = arrays[key]
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise _refused(error, where) from None
+    return _image(array, path, where)
+
+
+def read_nifti(path: Path) -> Image:
+    """Read a NIfTI volume as ``(slices, rows, columns)``: NIfTI's (x, y, z) axes reversed, spacing in mm.
+
+    Raises
+    ------
+    DataProblem
+        If it is missing, unreadable, too large, not two- or three-dimensional, or not in mm.
+    """
+    import nibabel
+
+    _require(path)
+    try:
+        volume: Any = nibabel.load(path)
+        shape = tuple(int(n) for n in volume.shape)
+        _check_shape(shape, str(path))
+        while len(shape) > 2 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) not in (2, 3):
+            raise DataProblem(f"the volume has {len(shape)} axes; 2 or 3 are read.", code="DCM-021", where=str(path))
+        values = np.asarray(volume.dataobj, dtype=np.float32).reshape(shape)
+        zooms = tuple(float(z) for z in volume.header.get_zooms()[: len(shape)])
+        unit = volume.header.get_xyzt_units()[0]
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise _refused(error, str(path)) from None
+    factor = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}[unit]
+    warnings = ("NIfTI does not state its length unit; mm assumed",) if unit == "unknown" else ()
+    return Image(
+        array=_finite(np.ascontiguousarray(values.transpose()), str(path)),
+        spacing_mm=tuple(z * factor for z in reversed(zooms)),
+        unit="",
+        warnings=warnings,
+        files=(path,),
+    )
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise DataProblem(
+            "there is no such file.",
+            code="DCM-020",
+            where=str(path),
+            why="The case has no image.",
+            action="Check the path in the case table.",
+        )
+
+
+def _check_declared(stream: Any, where: str) -> None:
+    """Read the NPY header and refuse objects and sizes that cannot be an image."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise DataProblem(
+            f"the array has type {dtype}; only plain numbers are read.",
+            code="DCM-021",
+            where=where,
+            why="Python objects in array files can run code when they are loaded.",
+            action="Save the image as a numeric array.",
+        )
+    _check_shape(shape, where)
+
+
+def _check_shape(shape: tuple[int, ...], where: str) -> None:
+    if math.prod(shape) > MAXIMUM_VOXELS or any(n < 1 for n in shape):
+        raise DataProblem(
+            f"the header declares shape {shape}; an image has 1 to {MAXIMUM_VOXELS} voxels.",
+            code="DCM-021",
+            where=where,
+        )
+
+
+def _refused(error: Exception, where: str) -> DataProblem:
+    return DataProblem(
+        f"the file cannot be read: it is damaged, truncated or of another kind ({type(error).__name__}).",
+        code="DCM-021",
+        where=where,
+        why="A partial image would be measured as if it were whole.",
+        action="Save or copy the file again.",
+    )
+
+
+def _finite(array: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
+    if not np.isfinite(array).all():
+        raise DataProblem(
+            f"{int((~np.isfinite(array)).sum())} voxels are not finite numbers.",
+            code="DCM-023",
+            where=where,
+            why="One NaN makes every mean of the image NaN.",
+            action="Save the image with real values everywhere.",
+        )
+    return array
+
+
+def _image(array: npt.NDArray[Any], path: Path, where: str) -> Image:
+    if array.ndim not in (2, 3):
+        raise DataProblem(f"the array has shape {array.shape}; 2 or 3 axes are read.", code="DCM-021", where=where)
+    return Image(array=_finite(np.asarray(array, np.float32), where), spacing_mm=(), unit="", files=(path,))

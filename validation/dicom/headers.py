@@ -1,0 +1,188 @@
+"""Reading one DICOM header into the few facts that placing, rescaling and describing a slice need."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from validation.dicom.image import MAXIMUM_VOXELS, Tag
+from validation.dicom.tags import acquisition_tags
+from validation.errors import DataProblem
+
+if TYPE_CHECKING:
+    from pydicom import FileDataset
+
+Vector = tuple[float, float, float]
+
+_UNITS = {
+    "HU": "HU",
+    "HU_MOD": "HU",
+    "US": "1",
+    "GY": "Gy",
+    "BQML": "Bq/mL",
+    "CNTS": "counts",
+    "OD": "OD",
+    "MGML": "mg/mL",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What a DICOM image file says about itself, without pixels.
+
+    Lengths in mm; ``position`` and ``orientation`` in the patient coordinate system (PS3.3 C.7.6.2.1.1);
+    ``pixel_spacing`` is row spacing, then column spacing (PS3.3 10.7.1.3). ``None`` where the file is silent.
+    """
+
+    path: Path
+    series_uid: str
+    sop_uid: str
+    modality: str
+    rows: int
+    columns: int
+    frames: int
+    photometric: str
+    position: Vector | None
+    orientation: tuple[Vector, Vector] | None
+    pixel_spacing: tuple[float, float] | None
+    slope: float | None
+    intercept: float | None
+    unit: str
+    tilt: float
+    enhanced: bool
+    tags: dict[str, Tag]
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Return whether the file has the DICOM preamble (PS3.10 7.1)."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_dataset(path: Path, *, pixels: bool) -> FileDataset:
+    """Read a DICOM file.
+
+    Raises
+    ------
+    DataProblem
+        If it is missing, is not DICOM (DCM-001), or ends before its data do (DCM-002).
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+    except InvalidDicomError:
+        raise DataProblem(
+            "this file is not DICOM.",
+            code="DCM-001",
+            where=str(path),
+            why="An image that cannot be read would silently leave the cohort.",
+            action="Remove the file from the series or export it again.",
+        ) from None
+    except FileNotFoundError:
+        raise DataProblem("there is no such file.", code="DCM-001", where=str(path)) from None
+    except Exception as error:  # pydicom lets many kinds of error out of damaged files
+        raise DataProblem(
+            f"this DICOM file is damaged or truncated ({type(error).__name__}).",
+            code="DCM-002",
+            where=str(path),
+            why="A partial image would be measured as if it were whole.",
+            action="Export or copy the file again.",
+        ) from None
+
+
+def read_header(path: Path) -> Header | None:
+    """Read the header of a DICOM image; ``None`` for DICOM files that hold no image (DICOMDIR, RT structures, reports).
+
+    Raises
+    ------
+    DataProblem
+        As :func:`read_dataset`; also if declared sizes are impossible (DCM-003).
+    """
+    return header_of(read_dataset(path, pixels=False), path)
+
+
+def header_of(ds: Any, path: Path) -> Header | None:
+    """Return the facts of a dataset that is already in memory."""
+    if "Rows" not in ds or "Columns" not in ds:
+        return None
+    rows, columns = _integer(ds, "Rows", path), _integer(ds, "Columns", path)
+    frames = _integer(ds, "NumberOfFrames", path) if ds.get("NumberOfFrames") not in (None, "") else 1
+    if min(rows, columns, frames) < 1 or rows * columns * frames > MAXIMUM_VOXELS:
+        raise DataProblem(
+            f"the header declares {frames} x {rows} x {columns} pixels, which is not an image that can be read.",
+            code="DCM-003",
+            where=str(path),
+        )
+    orientation = _floats(ds.get("ImageOrientationPatient"), 6)
+    position = _floats(ds.get("ImagePositionPatient"), 3)
+    spacing = _floats(ds.get("PixelSpacing"), 2)
+    tags = acquisition_tags(ds)
+    tilt = tags.get("gantry_tilt_deg", 0.0)
+    return Header(
+        path=path,
+        series_uid=str(ds.get("SeriesInstanceUID", "")),
+        sop_uid=str(ds.get("SOPInstanceUID", "")),
+        modality=str(ds.get("Modality", "")),
+        rows=rows,
+        columns=columns,
+        frames=frames,
+        photometric=str(ds.get("PhotometricInterpretation", "")),
+        position=None if position is None else (position[0], position[1], position[2]),
+        orientation=None
+        if orientation is None
+        else ((orientation[0], orientation[1], orientation[2]), (orientation[3], orientation[4], orientation[5])),
+        pixel_spacing=None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
+        slope=number_of(ds, "RescaleSlope"),
+        intercept=number_of(ds, "RescaleIntercept"),
+        unit=unit_of(ds),
+        tilt=tilt if isinstance(tilt, float) else 0.0,
+        enhanced="PerFrameFunctionalGroupsSequence" in ds,
+        tags=tags,
+    )
+
+
+def unit_of(ds: Any) -> str:
+    """Return the unit of rescaled values: Rescale Type, PET Units or Dose Units; HU for CT that does not say otherwise.
+
+    Rescale Type is required for CT only when the unit is not HU (PS3.3 C.8.2.1), so silence means HU there. Magnetic
+    resonance and projection images have arbitrary units, ``"1"``.
+    """
+    modality = str(ds.get("Modality", ""))
+    declared = str(ds.get({"PT": "Units", "RTDOSE": "DoseUnits"}.get(modality, "RescaleType")) or "").strip().upper()
+    if declared:
+        return _UNITS.get(declared, declared)
+    return "HU" if modality == "CT" else "1"
+
+
+def number_of(ds: Any, keyword: str) -> float | None:
+    """Return a numeric attribute, ``None`` when absent, empty or not finite."""
+    value = ds.get(keyword)
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _integer(ds: Any, keyword: str, path: Path) -> int:
+    try:
+        return int(ds[keyword].value)
+    except (TypeError, ValueError):
+        raise DataProblem(f"{keyword} is not a whole number.", code="DCM-003", where=str(path)) from None
+
+
+def _floats(value: Any, count: int) -> list[float] | None:
+    try:
+        numbers = [float(v) for v in value]
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count and all(math.isfinite(n) for n in numbers) else None

@@ -1,0 +1,102 @@
+"""Enhanced multi-frame images: geometry and rescale of every frame from the functional groups (PS3.3 C.7.6.16)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from validation.dicom.geometry import stack
+from validation.dicom.headers import Header, number_of, read_dataset, unit_of
+from validation.dicom.image import Image
+from validation.dicom.pixels import decode, rescale
+from validation.dicom.tags import acquisition_tags
+from validation.errors import DataProblem
+
+
+def _group(ds: Any, frame: int, sequence: str) -> Any:
+    """Return the item of a functional group for a frame: its own, else the shared one, else None."""
+    for holder in (ds.PerFrameFunctionalGroupsSequence[frame], *ds.get("SharedFunctionalGroupsSequence", [])[:1]):
+        items = holder.get(sequence)
+        if items:
+            return items[0]
+    return None
+
+
+def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
+    """Read a multi-frame file as a volume ``(frames, rows, columns)``, frames ordered by position.
+
+    A file without functional groups (classic multi-frame) keeps its stored order and states no slice distance.
+
+    Raises
+    ------
+    DataProblem
+        If frames lack positions (DCM-014), differ in unit (DCM-012) or spacing (DCM-013), or do not stack.
+    """
+    ds = read_dataset(header.path, pixels=True)
+    where = str(header.path)
+    stored = decode(ds, header.path)
+    stored = stored.reshape((header.frames, header.rows, header.columns))
+    if not header.enhanced:
+        return Image(
+            array=rescale(stored, header.slope, header.intercept),
+            spacing_mm=(),
+            unit=header.unit,
+            tags=header.tags,
+            warnings=(*warnings, "multi-frame file without frame positions: order as stored, spacing unknown"),
+            regular=False,
+            files=(header.path,),
+        )
+    if len(ds.PerFrameFunctionalGroupsSequence) != header.frames:
+        raise DataProblem("functional groups and frames differ in number.", code="DCM-014", where=where)
+    positions, orientations, spacings, units = [], [], [], []
+    volume = np.empty(stored.shape, np.float32)
+    for frame in range(header.frames):
+        place, plane, measures, transform = (
+            _group(ds, frame, f"{name}Sequence")
+            for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation")
+        )
+        if place is None or plane is None or measures is None:
+            raise DataProblem(
+                "a frame does not state its position, orientation or pixel spacing.", code="DCM-014", where=where
+            )
+        positions.append([float(v) for v in place.ImagePositionPatient])
+        orientations.append([float(v) for v in plane.ImageOrientationPatient])
+        spacings.append(tuple(float(v) for v in measures.PixelSpacing))
+        if transform is None:
+            units.append(header.unit)
+            volume[frame] = rescale(stored[frame], header.slope, header.intercept)
+        else:
+            transform.Modality = ds.get("Modality")
+            units.append(unit_of(transform))
+            volume[frame] = rescale(
+                stored[frame], number_of(transform, "RescaleSlope"), number_of(transform, "RescaleIntercept")
+            )
+    if len(set(units)) > 1:
+        raise DataProblem(f"frames have different units: {', '.join(sorted(set(units)))}.", code="DCM-012", where=where)
+    if len(set(spacings)) > 1:
+        raise DataProblem("frames differ in pixel spacing.", code="DCM-013", where=where)
+    geometry = stack(np.array(positions), np.array(orientations), declared_tilt_deg=header.tilt, where=where)
+    tags = dict(header.tags)
+    for name in (
+        "PixelMeasures",
+        "CTReconstruction",
+        "CTXRayDetails",
+        "CTExposure",
+        "CTGeometry",
+        "MRTimingAndRelatedParameters",
+    ):
+        item = _group(ds, 0, f"{name}Sequence")
+        if item is not None:
+            tags = {**acquisition_tags(item), **tags}
+    row, column = spacings[0]
+    single = header.frames == 1
+    return Image(
+        array=volume[0] if single else volume[list(geometry.order)],
+        spacing_mm=(row, column) if single or geometry.spacing_mm is None else (geometry.spacing_mm, row, column),
+        unit=units[0],
+        tags=tags,
+        warnings=(*warnings, *geometry.warnings),
+        regular=geometry.regular,
+        files=(header.path,),
+    )

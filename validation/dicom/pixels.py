@@ -1,0 +1,84 @@
+"""Decoding one DICOM file's pixels into rescaled values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from validation.dicom.headers import Header
+from validation.errors import DataProblem
+
+if TYPE_CHECKING:
+    from pydicom import FileDataset
+
+MONOCHROME = {"MONOCHROME1", "MONOCHROME2"}
+
+
+def check_photometric(header: Header) -> None:
+    """Refuse colour and palette images.
+
+    Raises
+    ------
+    DataProblem
+        DCM-005.
+    """
+    if header.photometric not in MONOCHROME:
+        raise DataProblem(
+            f"photometric interpretation {header.photometric or '(missing)'} is not greyscale.",
+            code="DCM-005",
+            where=str(header.path),
+            why="Colour and palette values are not measurements in a physical unit.",
+            action="Use the original greyscale series, not a screen capture.",
+        )
+
+
+def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
+    """Return stored values, ``(rows, columns)`` or ``(frames, rows, columns)``, of any installed transfer syntax.
+
+    Raises
+    ------
+    DataProblem
+        If there are no pixels (DCM-004), fewer than the header declares (DCM-002), or no decoder for the transfer
+        syntax (DCM-006).
+    """
+    if not any(k in ds for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise DataProblem(
+            "this DICOM file has a header but no pixel data.",
+            code="DCM-004",
+            where=str(path),
+            why="There is nothing to measure.",
+            action="Export the series with its pixel data.",
+        )
+    from pydicom.pixels import pixel_array
+
+    syntax = getattr(ds.file_meta, "TransferSyntaxUID", None)
+    if syntax is None:
+        raise DataProblem("the file does not state its transfer syntax.", code="DCM-006", where=str(path))
+    try:
+        return pixel_array(ds, raw=True)
+    except (NotImplementedError, RuntimeError) as error:
+        missing = "no decoder" if isinstance(error, NotImplementedError) else "the pixel data cannot be decoded"
+        raise DataProblem(
+            f"{missing} ({syntax.name}).",
+            code="DCM-006",
+            where=str(path),
+            why="The image cannot be read.",
+            action="Convert the series to an uncompressed transfer syntax, or export it again if it is damaged.",
+        ) from None
+    except Exception as error:  # decoders let many kinds of error out of damaged files
+        raise DataProblem(
+            f"the pixel data are damaged or shorter than the header declares ({type(error).__name__}).",
+            code="DCM-002",
+            where=str(path),
+            why="A partial image would be measured as if it were whole.",
+            action="Export or copy the file again.",
+        ) from None
+
+
+def rescale(stored: npt.NDArray[Any], slope: float | None, intercept: float | None) -> npt.NDArray[np.float32]:
+    """Return ``slope * stored + intercept`` as float32 (PS3.3 C.7.6.16.2.9.1; slope 1 and intercept 0 if absent)."""
+    values = stored.astype(np.float64) * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
+    return np.asarray(values, dtype=np.float32)

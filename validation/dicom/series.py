@@ -1,0 +1,218 @@
+"""A DICOM series from files of any nesting, as one image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from validation.dicom.geometry import stack
+from validation.dicom.headers import Header, header_of, looks_like_dicom, read_dataset, read_header
+from validation.dicom.image import MAXIMUM_VOXELS, Image, Tag
+from validation.dicom.pixels import check_photometric, decode, rescale
+from validation.errors import DataProblem
+
+
+def dicom_files(folder: Path) -> Iterator[Path]:
+    """Yield files with a DICOM preamble below a folder, in order of path; links that leave the folder are not followed.
+
+    Raises
+    ------
+    DataProblem
+        If a file named ``.dcm`` is not DICOM (DCM-001).
+    """
+    top = folder.resolve()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if not path.resolve().is_relative_to(top):
+            continue
+        if looks_like_dicom(path):
+            yield path
+        elif path.suffix.lower() == ".dcm":
+            raise DataProblem(
+                "this file is named .dcm but is not DICOM.",
+                code="DCM-001",
+                where=str(path),
+                why="A slice may be missing from the series.",
+                action="Remove the file or export it again.",
+            )
+
+
+def index_series(folder: Path) -> dict[str, list[Path]]:
+    """Return the image files below a folder by Series Instance UID; headers are read one at a time and dropped."""
+    found: dict[str, list[Path]] = {}
+    for path in dicom_files(folder):
+        header = read_header(path)
+        if header is not None:
+            found.setdefault(header.series_uid, []).append(path)
+    return found
+
+
+def series_headers(folder: Path, uid: str | None = None) -> list[Header]:
+    """Return the headers of the one series in a folder, or of the series ``uid``.
+
+    Raises
+    ------
+    DataProblem
+        If there is no DICOM image (DCM-007), or more than one series and no ``uid`` (DCM-008).
+    """
+    if not folder.is_dir():
+        raise DataProblem("there is no such folder.", code="DCM-007", where=str(folder))
+    headers = [h for path in dicom_files(folder) if (h := read_header(path)) is not None]
+    if uid is not None:
+        headers = [h for h in headers if h.series_uid == uid]
+    if not headers:
+        raise DataProblem(
+            "there is no DICOM image in this folder." if uid is None else f"there is no DICOM image of series {uid}.",
+            code="DCM-007",
+            where=str(folder),
+            why="The case has no image.",
+            action="Check the path in the case table.",
+        )
+    if len({h.series_uid for h in headers}) > 1:
+        raise DataProblem(
+            f"this folder holds {len({h.series_uid for h in headers})} series.",
+            code="DCM-008",
+            where=str(folder),
+            why="Which one the case means must not be guessed.",
+            action="Name the series in the case table as series:<SeriesInstanceUID>, or give it its own folder.",
+        )
+    return headers
+
+
+def check_series(headers: Sequence[Header], where: str) -> tuple[str, ...]:
+    """Refuse files that do not belong together; return what is worth a warning.
+
+    Raises
+    ------
+    DataProblem
+        Doubled SOP Instance UIDs (DCM-009), mixed units, modalities or photometric interpretations (DCM-012),
+        different sizes (DCM-013), or missing spacing in part of the files (DCM-014).
+    """
+    doubled = sum(count - 1 for count in Counter(h.sop_uid for h in headers).values())
+    if doubled:
+        raise DataProblem(
+            f"{doubled} file(s) repeat the SOP Instance UID of another file.",
+            code="DCM-009",
+            where=where,
+            why="Slices would be counted twice, or an altered copy would replace the original.",
+            action="Keep one file per SOP Instance UID.",
+        )
+    for name, values in {
+        "units": {h.unit for h in headers},
+        "modalities": {h.modality for h in headers},
+        "photometric interpretations": {h.photometric for h in headers},
+    }.items():
+        if len(values) > 1:
+            raise DataProblem(
+                f"files of one series have different {name}: {', '.join(sorted(values))}.",
+                code="DCM-012",
+                where=where,
+                why="Values in different units cannot be measured together.",
+                action="Separate the images into series of one kind.",
+            )
+    if len({h.slope is None or h.intercept is None for h in headers}) > 1:
+        raise DataProblem(
+            "some files of this series state rescale slope and intercept, others do not.",
+            code="DCM-012",
+            where=where,
+            why="The unit of the others is unknown.",
+            action="Export the series again.",
+        )
+    if len({(h.rows, h.columns) for h in headers}) > 1:
+        raise DataProblem("slices of this series differ in size.", code="DCM-013", where=where)
+    if len({h.pixel_spacing for h in headers}) > 1:
+        raise DataProblem("slices of this series differ in pixel spacing.", code="DCM-013", where=where)
+    warnings: list[str] = []
+    if len({(h.slope, h.intercept) for h in headers}) > 1:
+        warnings.append("rescale slope or intercept changes within the series; each slice is rescaled by its own")
+    if headers[0].photometric == "MONOCHROME1":
+        warnings.append("MONOCHROME1: values are kept as stored, only the display is inverted")
+    return tuple(warnings)
+
+
+def series_tags(headers: Sequence[Header]) -> dict[str, Tag]:
+    """Return the tags of a series: the common value, the median of numbers that vary, nothing where text varies."""
+    tags: dict[str, Tag] = {}
+    for column in dict.fromkeys(c for h in headers for c in h.tags):
+        values = [h.tags[column] for h in headers if column in h.tags]
+        if len(set(values)) == 1:
+            tags[column] = values[0]
+        elif not any(isinstance(v, str) for v in values):
+            tags[column] = float(np.median([float(v) for v in values]))
+    return tags
+
+
+def read_series(headers: Sequence[Header], where: str) -> Image:
+    """Read the pixels of a series in order of position, rescaled.
+
+    One file is decoded at a time into the volume. A series of one single-frame file is two-dimensional.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`check_series`, :func:`validation.dicom.geometry.stack` and :func:`validation.dicom.pixels.decode`.
+    """
+    warnings = list(check_series(headers, where))
+    first = headers[0]
+    check_photometric(first)
+    if len(headers) == 1 and (first.frames > 1 or first.enhanced):
+        from validation.dicom.multiframe import read_multiframe
+
+        return read_multiframe(first, tuple(warnings))
+    if any(h.frames > 1 for h in headers):
+        raise DataProblem("a series of several multi-frame files is not one volume.", code="DCM-013", where=where)
+    if len(headers) * first.rows * first.columns > MAXIMUM_VOXELS:
+        raise DataProblem(f"the series declares more than {MAXIMUM_VOXELS} voxels.", code="DCM-003", where=where)
+    regular, between = True, None
+    ordered = list(headers)
+    if len(headers) > 1:
+        if any(h.position is None or h.orientation is None for h in headers):
+            raise DataProblem(
+                "some slices do not state their position and orientation.",
+                code="DCM-014",
+                where=where,
+                why="Their order cannot be established; instance numbers are not reliable.",
+            )
+        geometry = stack(
+            np.array([h.position for h in headers]),
+            np.array([(*h.orientation[0], *h.orientation[1]) for h in headers if h.orientation is not None]),
+            declared_tilt_deg=first.tilt,
+            where=where,
+        )
+        ordered = [headers[i] for i in geometry.order]
+        warnings += geometry.warnings
+        regular, between = geometry.regular, geometry.spacing_mm
+    volume = np.empty((len(ordered), first.rows, first.columns), np.float32)
+    for i, header in enumerate(ordered):
+        volume[i] = _read_slice(header)
+    if first.pixel_spacing is None:
+        warnings.append("pixel spacing is not stated")
+    spacing = () if first.pixel_spacing is None else first.pixel_spacing
+    if len(ordered) > 1 and spacing and between is not None:
+        spacing = (between, *spacing)
+    return Image(
+        array=volume if len(ordered) > 1 else volume[0],
+        spacing_mm=spacing,
+        unit=first.unit,
+        tags=series_tags(headers),
+        warnings=tuple(warnings),
+        regular=regular,
+        files=tuple(h.path for h in ordered),
+    )
+
+
+def _read_slice(expected: Header) -> np.ndarray:
+    ds = read_dataset(expected.path, pixels=True)
+    header = header_of(ds, expected.path)
+    if header is None or (header.rows, header.columns) != (expected.rows, expected.columns):
+        raise DataProblem("the file changed while it was read.", code="DCM-002", where=str(expected.path))
+    stored = decode(ds, expected.path)
+    if stored.shape != (header.rows, header.columns):
+        raise DataProblem(
+            f"the pixel data decode to shape {stored.shape}, the header says {(header.rows, header.columns)}.",
+            code="DCM-002",
+            where=str(expected.path),
+        )
+    return rescale(stored, header.slope, header.intercept)
