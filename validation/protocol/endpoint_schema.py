@@ -110,6 +110,9 @@ class Endpoint(Part):
     cases: str | None = Field(
         default=None, description="Expression over case-table columns that restricts the endpoint, e.g. to a phantom."
     )
+    minimum_clusters: int | None = Field(
+        default=None, ge=2, description="Overrides population.minimum_clusters, e.g. for repeated phantom scans."
+    )
     rationale: str | None = Field(default=None, description="Why this margin is clinically acceptable.")
     hazards: list[Identifier] = Field(default_factory=list)
     sample_size: SampleSize | None = None

@@ -1,0 +1,159 @@
+"""What stands behind a verdict: subgroups, missing data, worst cases, sampler variance, curves, sample size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from validation.estimate import Estimate, Verdict
+from validation.protocol.endpoint_schema import Endpoint
+from validation.protocol.schema import Protocol
+from validation.registry import Direction, Metric
+from validation.statistics import missing_data as missing
+from validation.statistics import sample_size as sizing
+from validation.statistics.means import mean
+from validation.statistics.sample import Sample
+from validation.statistics.subgroups import interaction
+from validation.study.samples import arm_values, within_case_sd
+
+Decide = Callable[[Sample, int, str], tuple[Estimate, Verdict]]
+WORST = 5
+NOT_RECORDED = "not recorded"
+
+
+def count_missing(sample: Sample) -> int:
+    """Return how many cases of an endpoint have no usable value (in either arm)."""
+    return int((~usable(sample)).sum())
+
+
+def usable(sample: Sample) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which cases have every value that the endpoint needs."""
+    parts = [sample.components, sample.comparator_components] if sample.components is not None else [sample.values]
+    parts.append(sample.comparator)
+    ok = np.ones(sample.n, dtype=bool)
+    for part in parts:
+        if part is not None:
+            finite = np.isfinite(part)
+            ok &= finite.all(axis=1) if finite.ndim == 2 else finite
+    if sample.labels is not None:
+        ok &= np.isfinite(sample.labels)
+    return ok
+
+
+def subgroups(
+    protocol: Protocol,
+    cases: pd.DataFrame,
+    sample: Sample,
+    decide: Decide,
+    estimator: Callable[[Sample], Estimate],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the estimate of every declared cell, the empty ones included, and the interaction test per column.
+
+    A subgroup verdict is supportive: it is judged against the same margin, but no error is spent on it and it never
+    changes the proposal. A cell with fewer clusters than ``minimum_per_subgroup`` is inconclusive.
+    """
+    cells: dict[str, Any] = {}
+    tests: dict[str, Any] = {}
+    minimum = protocol.population.minimum_per_subgroup
+    for column in protocol.population.subgroups:
+        if column not in cases.columns:
+            continue
+        levels = cases[column].astype("string").fillna(NOT_RECORDED).to_numpy(str)
+        declared = {str(level) for level in protocol.population.target.get(column, {})}
+        if len({*levels, *declared}) == 1 and not declared:
+            continue  # one level and none other expected: the cell would repeat the whole
+        cells[column] = {}
+        parts: dict[str, Sample] = {}
+        for level in sorted({*levels, *declared}):
+            part = sample.subset(levels == level)
+            estimate, verdict = decide(part, minimum, "minimum_per_subgroup")
+            status = "descriptive" if verdict.hypothesis == "descriptive" else verdict.outcome.value
+            reason = verdict.reason if part.n else "No case of this level in the cohort."
+            cells[column][level] = {"estimate": estimate.to_dict(), "status": status, "reason": reason}
+            if level != NOT_RECORDED:
+                parts[level] = part
+        tests[column] = interaction([estimator(part) for part in parts.values()], names=list(parts)).to_dict()
+    return cells, tests
+
+
+def missing_data(
+    sample: Sample,
+    endpoint: Endpoint,
+    better: str | None,
+    null: float,
+    estimator: Callable[[Sample, float], Estimate],
+) -> dict[str, Any]:
+    """Return what missing values could change: the worst case, and the shift that would overturn the verdict."""
+    return missing.sensitivity(
+        sample, hypothesis=endpoint.hypothesis.model_dump(), better=better, null=null, estimator=estimator
+    )
+
+
+def worst_cases(sample: Sample, case_ids: list[str], metric: Metric) -> list[dict[str, Any]]:
+    """Return the cases with the worst values (against the comparator, where there is one), worst first."""
+    if sample.components is not None:
+        return []
+    score = sample.values if sample.comparator is None else sample.values - sample.comparator
+    if metric.direction is Direction.ZERO:
+        badness = np.abs(score)
+    elif metric.direction is Direction.ONE:
+        badness = np.abs(score - 1) if sample.comparator is None else np.abs(score)
+    elif metric.direction is Direction.HIGHER:
+        badness = -score
+    else:
+        badness = score
+    order = np.argsort(np.where(np.isfinite(badness), -badness, np.inf), kind="stable")
+    listed = [i for i in order if np.isfinite(badness[i])][:WORST]
+    return [
+        {
+            "case_id": case_ids[i],
+            "value": float(sample.values[i]),
+            "comparator": None if sample.comparator is None else float(sample.comparator[i]),
+        }
+        for i in listed
+    ]
+
+
+def sampler(endpoint: Endpoint, metric: Metric, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
+    """Return the mean over cases of the standard deviation between draws of a stochastic model."""
+    rows = measurements[measurements["case_id"].isin(cases.index)]
+    spread, ids = within_case_sd(rows, endpoint.metric.key())
+    clusters = cases.loc[ids, "cluster"].to_numpy()
+    return {"within_case_sd": mean(spread, clusters=clusters, unit=metric.unit).to_dict()}
+
+
+def curves(endpoint: Endpoint, metric: Metric, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
+    """Return the mean curve of each arm with pointwise intervals, where the components are numbers (frequencies)."""
+    rows = measurements[measurements["case_id"].isin(cases.index)]
+    found: dict[str, Any] = {}
+    arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
+    for arm in arms:
+        table = arm_values(rows, endpoint.metric.key(), arm)
+        points = []
+        for name in table.columns:
+            try:
+                x = float(name)
+            except ValueError:
+                return {}
+            clusters = cases.loc[table.index, "cluster"].to_numpy()
+            point = mean(table[name].to_numpy(float), clusters=clusters, unit=metric.unit)
+            points.append({"x": x, "value": point.value, "lower": point.lower, "upper": point.upper})
+        found[arm] = sorted(points, key=lambda p: p["x"])
+    return {"curves": found, "curve_axes": {"x": "spatial frequency / (1/mm)", "y": f"{metric.name} / {metric.unit}"}}
+
+
+def sample_size(endpoint: Endpoint, summary: str, better: str | None) -> dict[str, Any]:
+    """Return the planned sample size with the number of clusters that its own assumptions require."""
+    plan = endpoint.sample_size
+    if plan is None:
+        return {}
+    record: dict[str, Any] = plan.model_dump(mode="json")
+    record["required_clusters"] = sizing.required_clusters(
+        hypothesis=endpoint.hypothesis.model_dump(), summary=summary, better=better, plan=record
+    )
+    return record
+
+
