@@ -266,7 +266,7 @@ class _Evaluator:
         answer: pd.Series[Any] = result.astype("boolean")
         return answer
 
-    def _member(self, left: Any, right: ast.expr) -> pd.Series[Any]:
+    def _member(self, left: Any, right: ast.expr) -> Any:
         import pandas as pd
 
         if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
