@@ -33,7 +33,7 @@ class Clusters:
     def sums(self, columns: Floats) -> Floats:
         """Return the sums within clusters of columns of shape (n,) or (n, p): shape (G,) or (G, p)."""
         if columns.ndim == 1:
-            return np.bincount(self.codes, weights=columns, minlength=self.count)
+            return np.bincount(self.codes, weights=columns, minlength=self.count).astype(np.float64, copy=False)
         return np.stack([self.sums(column) for column in columns.T], axis=1)
 
 

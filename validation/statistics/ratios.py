@@ -69,7 +69,8 @@ def mean_ratio(
     ratio = a / b
     vyy, vxy, vxx = (float(fit.covariance[i, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
     t2 = float(stats.t.isf((1 - level) / 2, fit.df)) ** 2
-    reason, limits = "", (None, None)
+    reason = ""
+    limits: tuple[float | None, float | None] = (None, None)
     residual = vyy - 2 * ratio * vxy + ratio**2 * vxx
     quadratic = b * b - t2 * vxx
     if residual <= max(negligible(y), negligible(ratio * x)) ** 2:

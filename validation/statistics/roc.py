@@ -43,8 +43,8 @@ def auc(
 
     The variance is DeLong's; with several cases per patient, of either or both classes, it is Obuchowski's, which is
     DeLong's when all cases are independent. ``"logit"`` makes the interval on the logit scale, which stays within 0..1
-    and covers better near 1; ``"wald"`` is symmetric. With perfect separation (or any estimated variance of zero) DeLong's
-    interval would have no width; then Newcombe's score interval on the number of patients is given and named.
+    and covers better near 1; ``"wald"`` is symmetric. With perfect separation (or any estimated variance of zero)
+    DeLong's interval would have no width; then Newcombe's score interval on the number of patients is given and named.
 
     Parameters
     ----------
