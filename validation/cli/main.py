@@ -20,7 +20,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {},
     "Evidence": {},
     "Change": {},
-    "Readers": {},
+    "Readers": {"readers": ("readers", "Reader studies: plan, size, simulate, schedule, analyse")},
     "At the desk (exploratory, never evidence)": {},
     "Site": {},
     "About": {},

@@ -1,0 +1,94 @@
+"""`validation readers`: reader studies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group()
+def command() -> None:
+    """Reader studies: plan, size, simulate, schedule and analyse multi-reader multi-case studies."""
+
+
+@command.command()
+@click.argument("scores", type=click.Path(path_type=Path))
+@click.option("--endpoint", type=click.Choice(["auc"]), default="auc", show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "or"]),
+    default="auto",
+    show_default=True,
+    help="auto: Obuchowski-Rockette if fully crossed, else U-statistics.",
+)
+@click.option(
+    "--covariance",
+    type=click.Choice(["jackknife", "delong", "unbiased"]),
+    default="jackknife",
+    show_default=True,
+)
+@click.option("--readers", type=click.Choice(["random", "fixed"]), default="random", show_default=True)
+@click.option("--cases", type=click.Choice(["random", "fixed"]), default="random", show_default=True)
+@click.option(
+    "--hypothesis",
+    type=click.Choice(["superiority", "non_inferiority", "equivalence"]),
+    default="superiority",
+    show_default=True,
+    help="Of the difference a − b.",
+)
+@click.option("--margin", type=float, default=0.0, help="Largest difference of no consequence, positive.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Two-sided error.")
+@click.option("--control", help="Modality that every other one is compared with (as b).")
+@click.option("--no-holm", is_flag=True, help="Do not adjust several differences.")
+@click.option(
+    "--threshold", type=float, help="Ratings from this value up count as positive, if no decisions were recorded."
+)
+@click.option("--replicates", type=int, default=2000, show_default=True, help="Of the bootstrap covariance.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the bootstrap covariance.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: Any) -> None:
+    """Analyse SCORES: a table with the columns reader, modality, case, truth (0/1), score[, decision].
+
+    Reads .csv, .parquet and .imrmc, long or wide. Exits 0 if the hypothesis is met for every difference (or there is none), 1 if not.
+    """
+    from validation.estimate import Outcome
+    from validation.reader_study.analysis import analyse as run
+    from validation.reader_study.tables import read_scores
+    from validation.reader_study.text import analysis_text
+
+    plan = _plan(options)
+    result = run(read_scores(scores), plan)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        click.echo(analysis_text(result))
+    if result.differences and result.outcome is not Outcome.PASS:
+        context.exit(1)
+
+
+def _plan(options: dict[str, Any]) -> Any:
+    """Turn options into a plan."""
+    from validation.errors import UsageProblem
+    from validation.reader_study.judgement import Claim
+    from validation.reader_study.obuchowski_rockette import Effects
+    from validation.reader_study.plan import AnalysisPlan
+
+    readers, cases = options.pop("readers"), options.pop("cases")
+    if (readers, cases) == ("fixed", "fixed"):
+        raise UsageProblem(
+            "with fixed readers and fixed cases there is nothing left to generalise to.",
+            code="RDR-011",
+            where="--readers",
+            action="Let readers or cases be random.",
+        )
+    effects = {("random", "random"): Effects.RRRC, ("fixed", "random"): Effects.FRRC, ("random", "fixed"): Effects.RRFC}
+    return AnalysisPlan(
+        effects=effects[readers, cases],
+        claim=Claim(options.pop("hypothesis")),
+        holm=not options.pop("no_holm"),
+        **options,
+    )

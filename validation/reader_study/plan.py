@@ -1,0 +1,81 @@
+"""What an analysis of a reader study is asked to do, checked before any score is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from validation.errors import UsageProblem
+from validation.reader_study.judgement import Claim
+from validation.reader_study.obuchowski_rockette import Effects
+
+Endpoint = Literal["auc", "sensitivity", "specificity"]
+Method = Literal["auto", "or", "dbm", "ustat"]
+CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisPlan:
+    """Settings of one analysis.
+
+    Parameters
+    ----------
+    endpoint
+        Figure of merit.
+    method
+        ``or``, ``dbm``, ``ustat``; ``auto`` takes Obuchowski-Rockette for fully crossed designs and U-statistics for all others: a
+        choice by the design, never by the result.
+    covariance
+        Covariance of the figures of merit given the readers, for ``or``.
+    effects
+        Which of readers and cases are random.
+    claim, margin, alpha
+        Hypothesis about ``a - b``, its margin, and the two-sided error.
+    control
+        Modality that all others are compared with, as ``b``; every pair is compared if ``None``.
+    holm
+        Whether verdicts on several differences are adjusted by Holm's method.
+    threshold
+        Ratings of this value or above count as positive decisions, if no decisions were recorded.
+    replicates, seed
+        For the bootstrap covariance.
+    """
+
+    endpoint: Endpoint = "auc"
+    method: Method = "auto"
+    covariance: CovarianceName = "jackknife"
+    effects: Effects = Effects.RRRC
+    claim: Claim = Claim.SUPERIORITY
+    margin: float = 0.0
+    alpha: float = 0.05
+    control: str | None = None
+    holm: bool = True
+    threshold: float | None = None
+    replicates: int = 2000
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.claim is not Claim.SUPERIORITY and not self.margin > 0:
+            raise UsageProblem(
+                f"{self.claim.value} needs a positive margin.",
+                code="RDR-010",
+                where="--margin",
+                why="Without the largest acceptable difference there is nothing to compare the interval with.",
+                action="Give the margin that the protocol fixed, such as --margin 0.05.",
+            )
+        if not 0 <= self.margin < 1 or not 0 < self.alpha < 1:
+            raise UsageProblem("the margin must lie in [0, 1) and alpha in (0, 1).", code="RDR-010", where="--margin")
+        if self.method == "dbm" and self.covariance != "jackknife":
+            raise UsageProblem(
+                "the DBM method is defined by jackknife pseudovalues.",
+                code="RDR-011",
+                where="--covariance",
+                action="Use --covariance jackknife, or --method or.",
+            )
+        if self.method == "ustat" and self.effects is not Effects.RRRC:
+            raise UsageProblem(
+                "the U-statistic method treats readers and cases as random.",
+                code="RDR-011",
+                where="--readers",
+                action="Use --method or for fixed readers or fixed cases.",
+            )

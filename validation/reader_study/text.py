@@ -1,0 +1,52 @@
+"""An analysis as text for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from validation.reader_study.analysis import Analysis
+
+
+def analysis_text(result: Analysis) -> str:
+    """Return the design, the estimates, the differences with verdicts, warnings and conventions as plain text."""
+    record = result.to_dict()
+    d = result.design
+    lines = [
+        f"Design: {d.type.replace('_', ' ')}; {d.n_readers} readers, {d.n_modalities} modalities, "
+        f"{d.n_negative} non-diseased and {d.n_positive} diseased cases; {d.missing_cells} of {d.cells} cells not read; "
+        f"{d.scale} ratings with {d.levels} levels; {100 * d.tied_share:.1f} % of pairs tied.",
+        f"Analyses that the design allows: {', '.join(d.allowed)}.",
+        *(f"  not {name}: {reason}" for name, reason in d.refused.items()),
+        f"Endpoint {record['endpoint']}, method {record['method']}, covariance {record['covariance']}, {record['effects']}.",
+        "",
+        f"{'modality':<20}{'estimate':>10}{'se':>10}{'interval':>22}",
+        *(f"{m['modality']:<20}{_n(m['estimate']):>10}{_n(m['se']):>10}{_i(m):>22}" for m in result.modalities),
+        "",
+        f"{'reader':<12}{'modality':<20}{'estimate':>10}{'se':>10}{'interval':>22}",
+        *(
+            f"{r['reader']:<12}{r['modality']:<20}{_n(r['estimate']):>10}{_n(r['se']):>10}{_i(r):>22}"
+            for r in result.readers
+        ),
+        "",
+    ]
+    for row in result.differences:
+        lines += [
+            f"{row['a']} − {row['b']}: {_n(row['estimate'])} (se {_n(row['se'])}, df {_n(row['df'], 1)}, p {_n(row['p_value'])}"
+            + (f", adjusted {_n(row['p_adjusted'])}" if row["p_adjusted"] is not None else "")
+            + f"): {row['verdict'].upper()}",
+            *textwrap.wrap(row["reason"], 100, initial_indent="  ", subsequent_indent="  "),
+        ]
+    lines += [f"warning: {text}" for text in result.warnings]
+    lines += ["", *textwrap.wrap(f"Conventions: {result.convention}", 110)]
+    return "\n".join(lines)
+
+
+def _n(value: float | None, digits: int = 4) -> str:
+    """Return a number, or a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _i(row: dict[str, Any]) -> str:
+    """Return an interval, or a dash."""
+    return "-" if row["lower"] is None else f"[{row['lower']:.4f}, {row['upper']:.4f}]"
