@@ -1,0 +1,166 @@
+"""The model as the run engine sees it: images in, images out, one seed per case and draw."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from validation.errors import ModelProblem
+from validation.models.archive import check_sha256
+from validation.models.inference import Precision, run_network
+from validation.models.loaders import Network, load_entry_point, load_exported, load_onnx, load_torchscript
+from validation.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Cases of equal shape that are shown to a model together.
+
+    Parameters
+    ----------
+    images
+        Inputs in the image unit, ``(B, H, W)`` or ``(B, D, H, W)``, on the model's device.
+    case_ids, rows, seeds
+        One per case: its id, its row of the case table, and the seed of this draw.
+    draw
+        Which sample of a stochastic model this is, from 0.
+    """
+
+    images: Tensor
+    case_ids: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    draw: int = 0
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the cases from ``start`` up to ``stop``."""
+        return Batch(
+            images=self.images[start:stop],
+            case_ids=self.case_ids[start:stop],
+            rows=self.rows[start:stop],
+            seeds=self.seeds[start:stop],
+            draw=self.draw,
+        )
+
+
+class Model(ABC):
+    """A loaded model.
+
+    Attributes
+    ----------
+    spec
+        What study.yaml says about it.
+    sha256
+        SHA-256 of its file or folder; of the factory's source file for an entry point; ``None`` if there is neither.
+    parameters
+        Number of parameters, or ``None`` where the format does not tell.
+    """
+
+    def __init__(self, spec: ModelSpec, *, sha256: str | None, parameters: int | None) -> None:
+        self.spec = spec
+        self.sha256 = sha256
+        self.parameters = parameters
+
+    @abstractmethod
+    def predict(self, batch: Batch, *, precision: Precision = "fp32") -> Tensor:
+        """Return the outputs in the image unit, float32, of the shape of ``batch.images``.
+
+        Raises
+        ------
+        ModelProblem
+            If the model fails or its output has another shape (MOD-007). Values are not checked here.
+        torch.OutOfMemoryError
+            If the batch does not fit; the caller tries a smaller one.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the record says about the model, as plain JSON types."""
+        return {
+            "name": self.spec.name,
+            "version": self.spec.version,
+            "kind": self.spec.kind,
+            "family": self.spec.family,
+            "sha256": self.sha256,
+            "parameters": self.parameters,
+            "stochastic": self.spec.stochastic,
+        }
+
+
+class NetworkModel(Model):
+    """A model that is run here."""
+
+    def __init__(
+        self, spec: ModelSpec, network: Network, *, device: torch.device, sha256: str | None, parameters: int | None
+    ) -> None:
+        super().__init__(spec, sha256=sha256, parameters=parameters)
+        self.device = device
+        self._network = network
+
+    def predict(self, batch: Batch, *, precision: Precision = "fp32") -> Tensor:
+        """Scale, run and scale back; see :meth:`Model.predict`.
+
+        A stochastic model is run case by case with PyTorch's generators set to the seed of the case and draw, so that a
+        sample does not depend on which cases share its batch. Samplers must draw from PyTorch's generators.
+        """
+        if precision != "fp32" and self.spec.kind == "onnx":
+            raise ModelProblem(
+                f"an ONNX model runs in the precision it was saved in; {precision} cannot be asked of it.",
+                code="MOD-008",
+            )
+        images = batch.images.to(self.device, torch.float32)
+        if not self.spec.stochastic:
+            return run_network(self._network, images, self.spec, precision)
+        outputs = []
+        for index, seed in enumerate(batch.seeds):
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                outputs.append(run_network(self._network, images[index : index + 1], self.spec, precision))
+        return torch.cat(outputs)
+
+
+def load_model(spec: ModelSpec, root: Path, device: torch.device) -> Model:
+    """Check and load the model that study.yaml names.
+
+    Parameters
+    ----------
+    spec
+        The ``model:`` part of study.yaml.
+    root
+        Folder that ``spec.path`` is relative to.
+    device
+        Where it is to run.
+
+    Raises
+    ------
+    ModelProblem
+        If the file is missing (MOD-001), is not the one of the stated SHA-256 (MOD-002), is of another kind or a pickle
+        (MOD-003), cannot be loaded (MOD-004), the entry point fails (MOD-005) or the weights do not fit (MOD-006).
+    """
+    path = None if spec.path is None else root / spec.path
+    sha256 = None if path is None else check_sha256(path, spec.sha256)
+    if path is not None and spec.kind == "precomputed":
+        from validation.models.precomputed import PrecomputedModel
+
+        return PrecomputedModel(spec, path, device=device, sha256=sha256)
+    network: Network
+    if path is not None and spec.kind == "torchscript":
+        network = load_torchscript(path, device)
+    elif path is not None and spec.kind == "exported":
+        network = load_exported(path, device)
+    elif path is not None and spec.kind == "onnx":
+        network = load_onnx(path, device)
+    elif path is not None and spec.kind == "monai_bundle":
+        from validation.models.bundle import load_bundle
+
+        network = load_bundle(path, device)
+    else:
+        network, source_sha256 = load_entry_point(spec, path, device)
+        sha256 = sha256 or source_sha256
+    parameters = sum(p.numel() for p in network.parameters()) if isinstance(network, nn.Module) else None
+    return NetworkModel(spec, network, device=device, sha256=sha256, parameters=parameters)

@@ -1,0 +1,183 @@
+"""What a protocol asks to be measured: every metric, on every arm, on every case, once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+import validation.metrics
+from validation.digest import sha256_json
+from validation.errors import ProtocolProblem
+from validation.protocol.endpoint_schema import Endpoint
+from validation.protocol.schema import Protocol
+from validation.registry import Kind, Metric, get_metric
+
+_REQUIRED = inspect.Parameter.empty
+ARMS = ("output", "input", "reference", "baseline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One metric on one arm.
+
+    Parameters
+    ----------
+    key
+        ``MetricChoice.key()``, as written into measurements.
+    metric, parameters
+        The registered metric and its keyword arguments.
+    region
+        Mask of the case that restricts the metric, or ``None``.
+    arm
+        The image that is measured; full-reference metrics compare it with the reference.
+    cases
+        Expressions over the case table; a case is measured if it satisfies any of them. Empty: every case.
+    """
+
+    key: str
+    metric: Metric
+    parameters: Mapping[str, Any]
+    region: str | None
+    arm: str
+    cases: frozenset[str] = frozenset()
+
+    @property
+    def full_reference(self) -> bool:
+        """Whether the metric compares the arm with the reference."""
+        return "reference" in self.metric.roles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The tasks of a run and how the model is run, all from the protocol."""
+
+    tasks: tuple[Task, ...]
+    draws: int
+    seed: int
+    precision: str
+
+    @property
+    def arms(self) -> frozenset[str]:
+        """Every arm whose image is needed, the reference of full-reference metrics included."""
+        needed = {task.arm for task in self.tasks}
+        return frozenset(needed | ({"reference"} if any(task.full_reference for task in self.tasks) else set()))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the plan, which shards carry so that those of another plan are never mixed in."""
+        return sha256_json(
+            {
+                "tasks": [[t.key, t.metric.name, t.arm, sorted(t.cases)] for t in self.tasks],
+                "draws": self.draws,
+                "seed": str(self.seed),
+                "precision": self.precision,
+            }
+        )
+
+    def applies(self, cases: pd.DataFrame) -> pd.DataFrame:
+        """Return a boolean frame: one row per case, one column per task (by position)."""
+        chosen = {text: _matches(cases, text) for text in sorted({t for task in self.tasks for t in task.cases})}
+        columns = {}
+        for position, task in enumerate(self.tasks):
+            mask = pd.Series(not task.cases, index=cases.index, dtype=bool)
+            for text in task.cases:
+                mask |= chosen[text]
+            columns[position] = mask
+        return pd.DataFrame(columns, index=cases.index)
+
+
+def _matches(cases: pd.DataFrame, text: str) -> pd.Series:
+    from validation.cohort.expressions import matches
+
+    return matches(cases, text)
+
+
+def make_plan(protocol: Protocol) -> Plan:
+    """Return the distinct (metric, arm) pairs that the endpoints of a protocol need.
+
+    A metric of one image is measured on the output, and on the comparator where there is one. A full-reference metric
+    compares the output, and the comparator, with the reference. Two endpoints that share a metric on different cases
+    share its measurements.
+
+    Raises
+    ------
+    UsageProblem
+        If a metric is not registered (MET-001).
+    ProtocolProblem
+        If an endpoint cannot be measured case by case (RUN-001), or names parameters that its metric lacks (RUN-002).
+    """
+    validation.metrics.load()
+    tasks: dict[tuple[str, str], Task] = {}
+    for endpoint in protocol.endpoints:
+        for task in _tasks(endpoint):
+            known = tasks.get((task.key, task.arm))
+            if known is None:
+                tasks[task.key, task.arm] = task
+            else:  # an endpoint on every case covers the restricted ones
+                cases = known.cases | task.cases if known.cases and task.cases else frozenset[str]()
+                tasks[task.key, task.arm] = replace(known, cases=cases)
+    ordered = sorted(tasks.values(), key=lambda task: (task.key, ARMS.index(task.arm)))
+    execution = protocol.execution
+    return Plan(tasks=tuple(ordered), draws=execution.draws, seed=execution.seed, precision=execution.precision)
+
+
+def _tasks(endpoint: Endpoint) -> list[Task]:
+    metric = get_metric(endpoint.metric.name)
+    roles = set(metric.roles) - {"mask"}
+    if metric.kind is Kind.ESTIMATE or roles not in ({"image"}, {"output", "reference"}):
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} is not measured on the images of one case.",
+            code="RUN-001",
+            where=f"endpoints.{endpoint.id}",
+            action="`validation list metrics` shows which metrics are measured case by case.",
+        )
+    parameters = endpoint.metric.parameters()
+    known = metric.parameters()
+    unknown = sorted(set(parameters) - set(known) | ({"spacing_mm"} & set(parameters)))
+    missing = sorted(
+        n for n, default in known.items() if default is _REQUIRED and n not in parameters and n != "spacing_mm"
+    )
+    if unknown or missing:
+        detail = "; ".join(
+            part
+            for part in (
+                f"it has no parameter {', '.join(unknown)}" if unknown else "",
+                f"it needs {', '.join(missing)}" if missing else "",
+            )
+            if part
+        )
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} is not called rightly: {detail}.",
+            code="RUN-002",
+            where=f"endpoints.{endpoint.id}.metric",
+            action=f"Its parameters are {', '.join(n for n in known if n != 'spacing_mm') or 'none'}.",
+        )
+    region = endpoint.metric.region
+    if region and "mask" not in {*metric.roles, *metric.optional_roles}:
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} cannot be restricted to a region.",
+            code="RUN-002",
+            where=f"endpoints.{endpoint.id}.metric",
+        )
+    if "mask" in metric.roles and not region:
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} needs a `region`, the name of a mask.",
+            code="RUN-002",
+            where=f"endpoints.{endpoint.id}.metric",
+        )
+    arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
+    if "reference" in metric.roles and endpoint.comparator == "reference":
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} already compares with the reference; its comparator cannot be the reference.",
+            code="RUN-002",
+            where=f"endpoints.{endpoint.id}.comparator",
+            action="Use comparator `input`, `baseline` or `none`.",
+        )
+    cases = frozenset({endpoint.cases}) if endpoint.cases else frozenset[str]()
+    return [
+        Task(key=endpoint.metric.key(), metric=metric, parameters=parameters, region=region, arm=arm, cases=cases)
+        for arm in arms
+    ]
