@@ -1,0 +1,1 @@
+"""The virtual CT scanner and the virtual patients of this demonstration: everything here is simulated."""
