@@ -1,1 +1,38 @@
-""""""
+"""Documents from a run: HTML, PDF and Word from one view of the record.
+
+:func:`render` writes the dossier of a run. Nothing in it is typed by hand that the record holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["render"]
+
+
+def render(run_folder: Path, pathways: Sequence[str]) -> list[Path]:
+    """Write the documents of a run, by pathway, under ``dossier/`` of the run folder.
+
+    Parameters
+    ----------
+    run_folder
+        A run folder with ``results.json`` (see ``docs/architecture.md``).
+    pathways
+        Names of pathways in the catalogue, such as those of the claim.
+
+    Returns
+    -------
+    list of Path
+        Every file that was written, in order of pathway and document.
+
+    Raises
+    ------
+    UsageProblem
+        DOS-005 if a pathway is unknown.
+    RunProblem
+        If a template asks for a fact that the record does not hold, or prints a number that has no id.
+    """
+    from validation.dossier.binder import bind
+
+    return bind(Path(run_folder), list(pathways))
