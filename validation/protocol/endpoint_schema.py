@@ -57,7 +57,9 @@ class Hypothesis(Part):
     lower: float | None = Field(default=None, description="Lower equivalence margin, if not symmetric.")
     upper: float | None = Field(default=None, description="Upper equivalence margin, if not symmetric.")
     unit: str | None = Field(default=None, description="Unit of the margin; must equal the unit of the estimate.")
-    alpha: float = Field(default=0.025, gt=0, lt=0.5, description="One-sided type-I error.")
+    alpha: float = Field(
+        default=0.025, gt=0, lt=0.5, description="One-sided type-I error; the interval has level 1 - 2 alpha."
+    )
     better: Literal["higher", "lower"] | None = Field(
         default=None, description="Better direction of the estimate, where the metric does not fix it."
     )
@@ -137,6 +139,8 @@ class Multiplicity(Part):
         """Raise ValueError if the order or the gates do not match the confirmatory endpoints."""
         confirmatory = {e.id for e in endpoints if e.confirmatory}
         primary = {e.id for e in endpoints if e.role == "primary"}
+        if self.method != "none" and len({e.hypothesis.alpha for e in endpoints if e.confirmatory}) > 1:
+            raise ValueError("confirmatory endpoints under one multiplicity method must share one alpha")
         named = self.order if self.method == "fixed_sequence" else [e for gate in self.gates for e in gate]
         if self.method in ("fixed_sequence", "gatekeeping"):
             if len(set(named)) != len(named) or set(named) - confirmatory:

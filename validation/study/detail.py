@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from validation.estimate import Estimate, Verdict
+from validation.estimate import Estimate, Outcome, Verdict
 from validation.protocol.endpoint_schema import Endpoint
 from validation.protocol.schema import Protocol
 from validation.registry import Direction, Metric
 from validation.statistics import missing_data as missing
-from validation.statistics import sample_size as sizing
 from validation.statistics.means import mean
 from validation.statistics.sample import Sample
-from validation.statistics.subgroups import interaction
+from validation.statistics.subgroups import heterogeneity
 from validation.study.samples import arm_values, within_case_sd
 
 Decide = Callable[[Sample, int, str], tuple[Estimate, Verdict]]
@@ -66,16 +65,14 @@ def subgroups(
         if len({*levels, *declared}) == 1 and not declared:
             continue  # one level and none other expected: the cell would repeat the whole
         cells[column] = {}
-        parts: dict[str, Sample] = {}
         for level in sorted({*levels, *declared}):
             part = sample.subset(levels == level)
             estimate, verdict = decide(part, minimum, "minimum_per_subgroup")
             status = "descriptive" if verdict.hypothesis == "descriptive" else verdict.outcome.value
             reason = verdict.reason if part.n else "No case of this level in the cohort."
             cells[column][level] = {"estimate": estimate.to_dict(), "status": status, "reason": reason}
-            if level != NOT_RECORDED:
-                parts[level] = part
-        tests[column] = interaction([estimator(part) for part in parts.values()], names=list(parts)).to_dict()
+        known = np.where(levels == NOT_RECORDED, "", levels)
+        tests[column] = heterogeneity(estimator, sample, known).to_dict()
     return cells, tests
 
 
@@ -83,13 +80,32 @@ def missing_data(
     sample: Sample,
     endpoint: Endpoint,
     better: str | None,
-    null: float,
-    estimator: Callable[[Sample, float], Estimate],
+    decide: Callable[[Sample], tuple[Estimate, Verdict]],
+    seed: int,
 ) -> dict[str, Any]:
-    """Return what missing values could change: the worst case, and the shift that would overturn the verdict."""
-    return missing.sensitivity(
-        sample, hypothesis=endpoint.hypothesis.model_dump(), better=better, null=null, estimator=estimator
-    )
+    """Return what missing values could change: the worst case, and the shift that would overturn a pass.
+
+    Without missing values, or for an equivalence (which has no worse direction), there is nothing to say.
+    """
+    if better not in ("higher", "lower") or not count_missing(sample):
+        return {}
+    direction: missing.Better = "higher" if better == "higher" else "lower"
+    found: dict[str, Any] = {}
+    filled = missing.worst_case(sample, endpoint.summary, direction, endpoint.summary_parameters)
+    if filled is not None:
+        estimate, verdict = decide(filled)
+        found["worst_case"] = {"estimate": estimate.to_dict(), "outcome": verdict.outcome.value}
+    if sample.components is None and decide(sample)[1].outcome is Outcome.PASS:
+        point = missing.tipping_point(
+            lambda s: decide(s)[1].outcome is Outcome.PASS,
+            sample,
+            direction,
+            paired=endpoint.comparator != "none",
+            seed=seed,
+            scores=endpoint.summary.startswith("auc"),
+        )
+        found["tipping_point"] = {"shift": point.shift, "reason": point.reason}
+    return found
 
 
 def worst_cases(sample: Sample, case_ids: list[str], metric: Metric) -> list[dict[str, Any]]:
@@ -143,17 +159,3 @@ def curves(endpoint: Endpoint, metric: Metric, cases: pd.DataFrame, measurements
             points.append({"x": x, "value": point.value, "lower": point.lower, "upper": point.upper})
         found[arm] = sorted(points, key=lambda p: p["x"])
     return {"curves": found, "curve_axes": {"x": "spatial frequency / (1/mm)", "y": f"{metric.name} / {metric.unit}"}}
-
-
-def sample_size(endpoint: Endpoint, summary: str, better: str | None) -> dict[str, Any]:
-    """Return the planned sample size with the number of clusters that its own assumptions require."""
-    plan = endpoint.sample_size
-    if plan is None:
-        return {}
-    record: dict[str, Any] = plan.model_dump(mode="json")
-    record["required_clusters"] = sizing.required_clusters(
-        hypothesis=endpoint.hypothesis.model_dump(), summary=summary, better=better, plan=record
-    )
-    return record
-
-

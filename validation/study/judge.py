@@ -166,10 +166,10 @@ def _judge_endpoint(
         )
     if endpoint.confirmatory:
         section["sensitivity"] = detail.missing_data(
-            sample, endpoint, _better(metric, summary, endpoint), null_value(summary.name), estimator
+            sample, endpoint, _better(metric, summary, endpoint), lambda part: decide(part, minimum, ""), seed
         )
         if endpoint.sample_size is not None:
-            section["sample_size"] = detail.sample_size(endpoint, summary.name, _better(metric, summary, endpoint))
+            section["sample_size"] = endpoint.sample_size.model_dump(mode="json")
     if metric.kind is Kind.VECTOR:
         section.update(detail.curves(endpoint, metric, chosen, measurements))
     elif protocol.execution.draws > 1:
@@ -235,36 +235,22 @@ def _control_multiplicity(
     """Apply the protocol's control of the family-wise error to the verdicts of its confirmatory endpoints."""
     plan = protocol.multiplicity
     family = [e for e in protocol.endpoints if e.confirmatory]
-    # An endpoint that is inconclusive for want of patients has no p-value and cannot be rejected.
-    p_values = {
-        e.id: (verdicts[e.id].p_value if verdicts[e.id].outcome is not Outcome.ERROR else None) for e in family
-    }
-    alphas = {e.id: e.hypothesis.alpha for e in family}
+    if not family:
+        return verdicts, {"method": plan.method, "order": [], "gates": [], "alpha": None, "steps": []}
+    alpha = family[0].hypothesis.alpha  # the schema asks for one alpha per family
     adjusted = multiplicity.adjust(
-        p_values, method=plan.method, order=plan.order, gates=plan.gates, alpha=alphas
+        {e.id: verdicts[e.id].p_value for e in family},
+        method=plan.method,
+        order=plan.order,
+        gates=plan.gates,
+        alpha=alpha,
     )
-    decided = dict(verdicts)
-    for endpoint in family:
-        verdict = verdicts[endpoint.id]
-        rejected = adjusted.rejected[endpoint.id]
-        outcome, reason = verdict.outcome, verdict.reason
-        if outcome is Outcome.PASS and not rejected:
-            outcome = Outcome.INCONCLUSIVE
-            reason = f"{reason} Not claimed: {adjusted.explanation[endpoint.id]}"
-        decided[endpoint.id] = Verdict(
-            outcome=outcome,
-            reason=reason,
-            hypothesis=verdict.hypothesis,
-            margin=verdict.margin,
-            alpha=verdict.alpha,
-            p_value=verdict.p_value,
-            p_adjusted=adjusted.p_adjusted[endpoint.id],
-        )
+    decided = dict(verdicts) | {e.id: adjusted.verdict(e.id, verdicts[e.id]) for e in family}
     return decided, {
         "method": plan.method,
         "order": list(plan.order),
         "gates": [list(gate) for gate in plan.gates],
-        "alpha": {key: alphas[key] for key in sorted(alphas)},
+        "alpha": alpha,
         "steps": list(adjusted.steps),
     }
 
