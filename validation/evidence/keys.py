@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +138,7 @@ def load_signer(key: str, *, public_key: Path | None = None, secret: Callable[[s
     public_key
         PEM of the public half; needed for a URI, optional for a file.
     secret
-        Asked for a passphrase or PIN (its argument names what is wanted). Without it, a passphrase is taken from the
-        environment variable ``VALIDATION_KEY_PASSPHRASE``.
+        Asked for a passphrase or PIN (its argument names what is wanted); :func:`ask_secret` when left out.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def load_signer(key: str, *, public_key: Path | None = None, secret: Callable[[s
             raise _bad_signer(key, "a key URI needs the public half too: --public-key FILE")
         public = PublicKey.from_pem(public_key.read_bytes(), where=str(public_key))
         try:
-            return Signer.from_priv_key_uri(key, public.verifier(), secret or _from_environment)
+            return Signer.from_priv_key_uri(key, public.verifier(), secret or ask_secret)
         except Exception as problem:  # each kind of module raises its own errors; all mean that it cannot sign
             raise _bad_signer(key.partition(":")[0], f"{type(problem).__name__}: {problem}") from problem
     try:
@@ -161,9 +162,7 @@ def load_signer(key: str, *, public_key: Path | None = None, secret: Callable[[s
         raise _bad_signer(key, str(problem.strerror or problem)) from None
     password = None
     if b"ENCRYPTED PRIVATE KEY" in data:
-        password = (os.environ.get(PASSPHRASE_VARIABLE) or (secret("passphrase") if secret else "")).encode()
-        if not password:
-            raise _bad_secret(key, "the key is encrypted and no passphrase was given")
+        password = (secret or ask_secret)("passphrase").encode()
     try:
         private = load_pem_private_key(data, password)
         public = _describe(private.public_key())
@@ -171,7 +170,23 @@ def load_signer(key: str, *, public_key: Path | None = None, secret: Callable[[s
     except (ValueError, TypeError) as problem:
         if password:
             raise _bad_secret(key, "the passphrase does not open the key") from None
-        raise _bad_signer(key, f"it is not an Ed25519 or ECDSA private key in PEM form ({problem})") from None
+        raise _bad_signer(key, "it is not an Ed25519 or ECDSA private key in PEM form") from problem
+
+
+def ask_secret(wanted: str) -> str:
+    """Return a passphrase or PIN from ``VALIDATION_KEY_PASSPHRASE``, or from the person at the terminal.
+
+    Raises
+    ------
+    UsageProblem
+        EVD-033 if there is neither.
+    """
+    value = os.environ.get(PASSPHRASE_VARIABLE, "")
+    if not value and sys.stdin is not None and sys.stdin.isatty():
+        value = getpass(f"{wanted} of the signing key: ")
+    if not value:
+        raise _bad_secret(PASSPHRASE_VARIABLE, f"the key needs a {wanted} and none was given")
+    return value
 
 
 def public_half(signer: Signer) -> PublicKey:
@@ -215,13 +230,6 @@ def _describe(key: Any, name: str = "") -> PublicKey:
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(key_id=sha256_bytes(der), pem=pem.decode(), name=name)
-
-
-def _from_environment(wanted: str) -> str:
-    value = os.environ.get(PASSPHRASE_VARIABLE, "")
-    if not value:
-        raise _bad_secret(wanted, f"no {wanted} was given")
-    return value
 
 
 def _bad_key(where: str, why: str) -> IntegrityProblem:

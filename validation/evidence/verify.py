@@ -63,6 +63,8 @@ class Verification:
         The approvals whose signatures verified.
     time_stamp
         The RFC 3161 token, when there is one and it verified.
+    recomputed
+        Whether the caller computed the estimates again from the measurements (the verb ``verify`` does).
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Verification:
     identity_proven: bool = False
     approvals: list[Approval] = field(default_factory=list)
     time_stamp: TimeStamp | None = None
+    recomputed: bool = False
 
     @property
     def intact(self) -> bool:

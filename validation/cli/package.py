@@ -1,0 +1,25 @@
+"""`validation package`: one archive with a run and the means to check it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("package")
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The .zip to write.")
+@click.option("--draft", is_flag=True, help="Allow a DRAFT or unsigned run; the package says so.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run: Path, out: Path, draft: bool, as_json: bool) -> None:
+    """Pack RUN with verify.py and a README for the auditor; the same run gives the same bytes."""
+    from validation.evidence.package import write_package
+
+    digest = write_package(run, out, draft=draft)
+    size = out.stat().st_size
+    if as_json:
+        click.echo(json.dumps({"package": str(out), "sha256": digest, "size": size}, indent=2))
+        return
+    click.echo(f"{out}  {size / 1e6:.1f} MB\nSHA-256 {digest}\ncheck it with: validation verify {out} --trust FOLDER")

@@ -1,0 +1,90 @@
+"""`validation verify`: is this run what was signed, and do its numbers follow from its measurements."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from validation.evidence.verify import Verification
+
+
+@click.command("verify")
+@click.argument("run", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of public keys (*.pub.pem) of the people you trust, and roots of time authorities (*.tsa.pem).",
+)
+@click.option("--allow-unsigned", is_flag=True, help="Accept a run that was closed without a key.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run: Path, trust: Path | None, allow_unsigned: bool, as_json: bool) -> int:
+    """Verify RUN, a run folder or a package (.zip), offline. Exit code 0: intact; 4: not, and the files are named."""
+    from validation.evidence.keys import read_trust
+    from validation.evidence.package import open_run
+    from validation.evidence.timestamp import read_roots
+    from validation.evidence.verify import verify_run
+
+    with open_run(run) as opened:
+        report = verify_run(
+            opened.run_folder,
+            trust=read_trust(trust) if trust else None,
+            roots=read_roots(trust) if trust else None,
+            allow_unsigned=allow_unsigned,
+        )
+        report.notes += opened.notes
+        if report.intact:
+            _recompute(opened.run_folder, report)
+        else:
+            report.notes.append("estimates were not recomputed, because the files are not what was closed")
+    click.echo(json.dumps(_record(report), indent=2) if as_json else _page(report))
+    return 0 if report.intact else 4
+
+
+def _recompute(run_folder: Path, report: Verification) -> None:
+    """Compute every estimate and verdict again from the stored measurements."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    from validation.evidence.results import RESULTS_FILE
+    from validation.evidence.verify import Finding
+
+    if find_spec("validation.study.reproduce") is None:
+        report.notes.append("estimates were NOT recomputed: this version cannot")
+        return
+    reproduce = import_module("validation.study.reproduce").reproduce
+    report.findings += [Finding(RESULTS_FILE, what, "EVD-080") for what in reproduce(run_folder)]
+    report.recomputed = True
+
+
+def _record(report: Verification) -> dict[str, Any]:
+    return {"intact": report.intact, **asdict(report)}
+
+
+def _page(report: Verification) -> str:
+    lines = [f"run        {report.run or 'unknown'}{'   DRAFT' if report.draft else ''}"]
+    if report.proposal:
+        outcome, reason = report.proposal.get("outcome"), report.proposal.get("reason")
+        lines.append(f"proposed   {outcome}: {reason} (a named person decides)")
+    if report.signed_by:
+        holder = report.signer_name if report.identity_proven else "identity not proven"
+        lines.append(f"signed     {report.signed_at}  key {report.signed_by[:16]}…  {holder}")
+    else:
+        lines.append("signed     NOT SIGNED")
+    for approval in report.approvals:
+        holder = approval.key_name or "identity not proven"
+        lines.append(f"approval   {approval.time}  {approval.name}, {approval.role}  [{holder}]")
+        lines.append(f"           {approval.meaning}{f' - {approval.decision}' if approval.decision else ''}")
+    if report.time_stamp:
+        proven = "" if report.time_stamp.authority_proven else "  authority not proven"
+        lines.append(f"time stamp {report.time_stamp.time}{proven}")
+    recomputed = "; every estimate and verdict recomputed" if report.recomputed else ""
+    lines.append(f"checked    {report.n_files} files, {report.n_events} events{recomputed}")
+    lines += [f"note       {note}" for note in report.notes]
+    lines += [f"WRONG      {finding.file}: {finding.what} [{finding.code}]" for finding in report.findings]
+    lines.append("INTACT" if report.intact else "NOT INTACT: do not rely on this record")
+    return "\n".join(lines)
