@@ -116,4 +116,4 @@ def _entry(path: Path) -> dict[str, Any]:
 
 
 def _differs(path: Path, entry: dict[str, Any]) -> bool:
-    return path.stat().st_size != entry["size"] or sha256_file(path) != entry["sha256"]
+    return bool(path.stat().st_size != entry["size"] or sha256_file(path) != entry["sha256"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from validation.cohort.spec import MASK_PREFIX, ROLES, CohortSpec
 from validation.errors import DataProblem
@@ -15,10 +17,17 @@ if TYPE_CHECKING:
 MAXIMUM_BYTES = 2_000_000_000
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
     """Read a CSV (UTF-8, comma, header) or Parquet table.
 
-    Empty CSV cells are missing; the words ``NA`` and ``None`` are values, because sites are called that.
+    Empty CSV cells are missing; the words ``NA`` and ``None`` are values, because sites are called that. A CSV column
+    is numeric only if every cell is a plain number without leading zeros, so that identifiers such as ``007`` stay
+    text; ``text_columns`` are never made numeric.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``attrs["lines"]`` holds the line of each row of a CSV file.
 
     Raises
     ------
@@ -27,14 +36,17 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    lines: list[int] | None = None
+    keep = set(text_columns)
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
-            raise DataProblem("the table is larger than 2 GB.", code="COH-002", where=str(path))
+            raise DataProblem(f"the table is larger than {MAXIMUM_BYTES} bytes.", code="COH-002", where=str(path))
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = pd.read_parquet(path)
         else:
-            _check_csv(path)
-            frame = pd.read_csv(path, encoding="utf-8-sig", keep_default_na=False, na_values=[""], low_memory=False)
+            lines = _check_csv(path)
+            text = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False, na_values=[""])
+            frame = pd.DataFrame({name: text[name] if name in keep else _typed(text[name]) for name in text.columns})
     except FileNotFoundError:
         raise DataProblem(
             "there is no such table.", code="COH-001", where=str(path), action="Check `table` in study.yaml."
@@ -54,7 +66,27 @@ def read_table(path: Path) -> pd.DataFrame:
         raise DataProblem("a column name appears twice.", code="COH-003", where=f"{path}:1")
     if frame.empty:
         raise _no_rows(path)
+    frame.attrs["lines"] = lines
     return frame
+
+
+def _typed(column: pd.Series[str]) -> pd.Series[Any]:
+    """Return a text column as Int64, float64 or boolean where every cell has that form."""
+    import pandas as pd
+
+    present = column.dropna()
+    if present.empty:
+        return column
+    if present.str.fullmatch(r"-?(?:0|[1-9]\d{0,15})").all():
+        return pd.to_numeric(column).astype("Int64") if column.isna().any() else pd.to_numeric(column)
+    if (
+        present.str.fullmatch(r"[+-]?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d{1,2})?").all()
+        and present.str.contains(r"\d", regex=True).all()
+    ):
+        return pd.to_numeric(column).astype("float64")
+    if present.str.lower().isin(("true", "false")).all():
+        return column.str.lower().map({"true": True, "false": False}).astype("boolean")
+    return column
 
 
 def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
@@ -66,7 +98,8 @@ def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
         As :func:`read_table`; also a missing column (COH-005), duplicate or empty case ids (COH-006), an empty patient
         cell (COH-007), no role column (COH-008) or an empty role cell (COH-009), with the line of the table.
     """
-    frame = read_table(path)
+    named = (spec.case_id, spec.patient, *ROLES)
+    frame = read_table(path, text_columns=[spec.columns.get(name, name) for name in named])
     absent = [c for c in spec.columns.values() if c not in frame.columns]
     if absent:
         raise _missing_column(absent[0], path, frame, used_by="`columns` in study.yaml")
@@ -78,6 +111,7 @@ def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
         if name not in frame.columns:
             raise _missing_column(name, path, frame, used_by=use)
     _check_cells(frame, spec, path)
+    frame[spec.patient] = frame[spec.patient].astype(str).str.strip()
     frame.index = frame.pop(spec.case_id).astype(str).str.strip().rename("case_id")
     return frame
 
@@ -88,11 +122,11 @@ def role_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
-    import pandas as pd
 
     def line(flags: pd.Series) -> str:
         row = int(flags.to_numpy().argmax())
-        return f"{path}:{row + 2}" if path.suffix.lower() == ".csv" else f"{path} row {row + 1}"
+        lines = frame.attrs.get("lines")
+        return f"{path}:{lines[row]}" if lines else f"{path} row {row + 1}"
 
     ids = frame[spec.case_id]
     blank = ids.isna() | (ids.astype(str).str.strip() == "")
@@ -137,23 +171,39 @@ def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
             )
 
 
-def _check_csv(path: Path) -> None:
-    """Find the line of the first byte that is not UTF-8, and NUL bytes, before pandas sees the file."""
+def _check_csv(path: Path) -> list[int]:
+    """Return the line of every row; refuse what pandas would repair silently, naming the line."""
+
+    def refuse(what: str, line: int, action: str = "Correct the line.") -> DataProblem:
+        return DataProblem(
+            what, code="COH-002", where=f"{path}:{line}", why="Cells would land in the wrong column.", action=action
+        )
+
     with path.open("rb") as stream:
         for number, text in enumerate(stream, start=1):
             try:
                 decoded = text.decode("utf-8")
             except UnicodeDecodeError:
-                raise DataProblem(
-                    "the table is not UTF-8 text.",
-                    code="COH-002",
-                    where=f"{path}:{number}",
-                    action="Save it as CSV UTF-8.",
-                ) from None
+                raise refuse("the table is not UTF-8 text.", number, "Save it as CSV UTF-8.") from None
             if "\0" in decoded:
-                raise DataProblem(
-                    "the table holds NUL bytes; it is not text.", code="COH-002", where=f"{path}:{number}"
-                )
+                raise refuse("the table holds NUL bytes; it is not text.", number, "Save it as CSV UTF-8.")
+    lines: list[int] = []
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            header = next(reader, [])
+            if len(set(header)) < len(header):
+                raise DataProblem("a column name appears twice.", code="COH-003", where=f"{path}:1")
+            start = reader.line_num + 1
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise refuse(f"the row has {len(row)} cells, the header has {len(header)}.", start)
+                if row:
+                    lines.append(start)
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise refuse(f"the table is not valid CSV ({error}).", reader.line_num) from None
+    return lines
 
 
 def _no_rows(path: Path) -> DataProblem:

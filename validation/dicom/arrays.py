@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from validation.dicom.image import MAXIMUM_VOXELS, Image
+from validation.dicom.image import MAXIMUM_VOXELS, Image, Vector
 from validation.errors import DataProblem
+
+
+def check_npy(path: Path) -> None:
+    """Refuse an NPY file by its header alone: missing (DCM-020), objects or impossible sizes (DCM-021)."""
+    _require(path)
+    try:
+        with path.open("rb") as stream:
+            _check_declared(stream, where=str(path))
+    except (ValueError, OSError, EOFError) as error:
+        raise _refused(error, str(path)) from None
 
 
 def read_npy(path: Path) -> Image:
@@ -20,25 +31,23 @@ def read_npy(path: Path) -> Image:
     Raises
     ------
     DataProblem
-        If it is missing (DCM-020), is not a plain numeric array, or declares too much (DCM-021).
+        As :func:`check_npy`; also if data are short (DCM-021) or not finite (DCM-023).
     """
-    _require(path)
+    check_npy(path)
     try:
-        with path.open("rb") as stream:
-            _check_declared(stream, where=str(path))
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise _refused(error, str(path)) from None
     return _image(array, path, str(path))
 
 
-def read_npz(path: Path, key: str) -> Image:
-    """Read one array of an NPZ archive; only that member is unpacked.
+def check_npz(path: Path, key: str) -> None:
+    """Refuse an array of an NPZ archive by its header alone; nothing is unpacked beyond the header.
 
     Raises
     ------
     DataProblem
-        As :func:`read_npy`; also if the archive has no such key (DCM-022).
+        As :func:`check_npy`; also if the archive has no such key (DCM-022).
     """
     _require(path)
     where = f"{path}:{key}"
@@ -50,50 +59,100 @@ def read_npz(path: Path, key: str) -> Image:
                     f"the archive has no array {key!r}; it has {', '.join(sorted(names)[:20])}.",
                     code="DCM-022",
                     where=where,
+                    why="The case has no image.",
                     action="Name the array after the colon, as in scans.npz:full_dose.",
                 )
             with archive.open(f"{key}.npy") as stream:
                 _check_declared(stream, where=where)
+    except _DAMAGE as error:
+        raise _refused(error, where) from None
+
+
+def read_npz(path: Path, key: str) -> Image:
+    """Read one array of an NPZ archive; only that member is unpacked.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`check_npz`; also if data are short (DCM-021) or not finite (DCM-023).
+    """
+    check_npz(path, key)
+    where = f"{path}:{key}"
+    try:
         with np.load(path, allow_pickle=False) as arrays:
             array = arrays[key]
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise _refused(error, where) from None
     return _image(array, path, where)
+
+
+_DAMAGE = (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def check_nifti(path: Path) -> None:
+    """Refuse a NIfTI file by its header alone: missing (DCM-020), unreadable or of impossible size (DCM-021)."""
+    _open_nifti(path)
 
 
 def read_nifti(path: Path) -> Image:
     """Read a NIfTI volume as ``(slices, rows, columns)``: NIfTI's (x, y, z) axes reversed, spacing in mm.
 
+    Directions and origin are converted from NIfTI's coordinates (x to the right, y to the front) to DICOM's.
+
     Raises
     ------
     DataProblem
-        If it is missing, unreadable, too large, not two- or three-dimensional, or not in mm.
+        As :func:`check_nifti`; also if data are short (DCM-021) or not finite (DCM-023).
     """
+    volume, shape = _open_nifti(path)
+    try:
+        values = np.asarray(volume.dataobj, dtype=np.float32).reshape(shape)
+    except (*_DAMAGE, MemoryError) as error:
+        raise _refused(error, str(path)) from None
+    header = volume.header
+    unit = header.get_xyzt_units()[0]
+    factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    spacing = tuple(round(float(z) * factor, 6) for z in reversed(header.get_zooms()[: len(shape)]))
+    if min(spacing) <= 0:
+        raise DataProblem(f"the header declares a spacing of {spacing} mm.", code="DCM-021", where=str(path))
+    warnings = [] if unit != "unknown" else ["NIfTI does not state its length unit; mm assumed"]
+    directions: tuple[Vector, ...] = ()
+    origin: tuple[float, ...] = ()
+    if int(header["qform_code"]) or int(header["sform_code"]):
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(volume.affine, dtype=np.float64)
+        axes = affine[:3, : len(shape)] / np.linalg.norm(affine[:3, : len(shape)], axis=0)
+        directions = tuple((float(x), float(y), float(z)) for x, y, z in reversed(axes.T.tolist()))
+        origin = tuple(float(v) * factor for v in affine[:3, 3])
+    else:
+        warnings.append("NIfTI does not state its orientation")
+    return Image(
+        array=_finite(np.ascontiguousarray(values.transpose()), str(path)),
+        spacing_mm=spacing,
+        unit="",
+        warnings=tuple(warnings),
+        directions=directions,
+        origin_mm=origin,
+        files=(path,),
+    )
+
+
+def _open_nifti(path: Path) -> tuple[Any, tuple[int, ...]]:
     import nibabel
 
     _require(path)
     try:
         volume: Any = nibabel.load(path)
         shape = tuple(int(n) for n in volume.shape)
-        _check_shape(shape, str(path))
-        while len(shape) > 2 and shape[-1] == 1:
-            shape = shape[:-1]
-        if len(shape) not in (2, 3):
-            raise DataProblem(f"the volume has {len(shape)} axes; 2 or 3 are read.", code="DCM-021", where=str(path))
-        values = np.asarray(volume.dataobj, dtype=np.float32).reshape(shape)
-        zooms = tuple(float(z) for z in volume.header.get_zooms()[: len(shape)])
-        unit = volume.header.get_xyzt_units()[0]
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except (nibabel.filebasedimages.ImageFileError, *_DAMAGE) as error:
         raise _refused(error, str(path)) from None
-    factor = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}[unit]
-    warnings = ("NIfTI does not state its length unit; mm assumed",) if unit == "unknown" else ()
-    return Image(
-        array=_finite(np.ascontiguousarray(values.transpose()), str(path)),
-        spacing_mm=tuple(z * factor for z in reversed(zooms)),
-        unit="",
-        warnings=warnings,
-        files=(path,),
-    )
+    if not isinstance(volume, nibabel.Nifti1Image):
+        raise DataProblem("this file is not NIfTI.", code="DCM-021", where=str(path))
+    _check_shape(shape, str(path))
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3):
+        raise DataProblem(f"the volume has {len(shape)} axes; 2 or 3 are read.", code="DCM-021", where=str(path))
+    return volume, shape
 
 
 def _require(path: Path) -> None:

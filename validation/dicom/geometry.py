@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from validation.dicom.image import Vector
 from validation.errors import DataProblem
 
 ORIENTATION_TOLERANCE = 1e-3
@@ -26,6 +27,8 @@ class Stack:
 
     order: tuple[int, ...]
     spacing_mm: float | None
+    directions: tuple[Vector, ...]
+    origin_mm: Vector
     warnings: tuple[str, ...]
     regular: bool
 
@@ -106,6 +109,13 @@ def stack(
     return Stack(
         order=tuple(int(i) for i in order),
         spacing_mm=spacing,
+        directions=(_vector(normal / length), _vector(columns), _vector(rows)),
+        origin_mm=_vector(positions[order[0]]),
         warnings=tuple(warnings),
         regular=regular,
     )
+
+
+def _vector(values: npt.NDArray[np.float64]) -> Vector:
+    x, y, z = (float(v) for v in values)
+    return x, y, z

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from validation.dicom.image import MAXIMUM_VOXELS, Tag
+from validation.dicom.image import MAXIMUM_VOXELS, Tag, Vector
 from validation.dicom.tags import acquisition_tags
 from validation.errors import DataProblem
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
-
-Vector = tuple[float, float, float]
 
 _UNITS = {
     "HU": "HU",
@@ -34,6 +34,7 @@ class Header:
 
     Lengths in mm; ``position`` and ``orientation`` in the patient coordinate system (PS3.3 C.7.6.2.1.1);
     ``pixel_spacing`` is row spacing, then column spacing (PS3.3 10.7.1.3). ``None`` where the file is silent.
+    ``complete`` is False when the file ends before its pixel data do, ``None`` when it has no pixel data at all.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Header:
     unit: str
     tilt: float
     enhanced: bool
+    complete: bool | None
     tags: dict[str, Tag]
 
 
@@ -64,8 +66,8 @@ def looks_like_dicom(path: Path) -> bool:
         return False
 
 
-def read_dataset(path: Path, *, pixels: bool) -> FileDataset:
-    """Read a DICOM file.
+def read_dataset(path: Path) -> FileDataset:
+    """Read a whole DICOM file.
 
     Raises
     ------
@@ -73,10 +75,60 @@ def read_dataset(path: Path, *, pixels: bool) -> FileDataset:
         If it is missing, is not DICOM (DCM-001), or ends before its data do (DCM-002).
     """
     import pydicom
+
+    with _refusing(path):
+        return pydicom.dcmread(path)
+
+
+def read_header(path: Path) -> Header | None:
+    """Read a DICOM image up to its pixel data; ``None`` for files without image (DICOMDIR, RT structures, reports).
+
+    Raises
+    ------
+    DataProblem
+        As :func:`read_dataset`; also if declared sizes are impossible (DCM-003).
+    """
+    from pydicom.filereader import read_partial
+
+    ends: list[int] = []  # size of the pixel data element, its own header included
+
+    def at_pixels(tag: Any, vr: str | None, size: int) -> bool:
+        if tag not in _PIXELS:
+            return False
+        ends.append(0 if size == _UNDEFINED else size + (8 if vr is None else 12))
+        return True
+
+    with _refusing(path), path.open("rb") as stream:
+        ds = read_partial(stream, stop_when=at_pixels)
+        left = path.stat().st_size - stream.tell()
+    complete = None if not ends else ends[0] <= left
+    return header_of(ds, path, complete=complete)
+
+
+_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_UNDEFINED = 0xFFFFFFFF  # encapsulated: only the decoder can tell whether it is whole
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn what pydicom raises on strange files into a DataProblem."""
     from pydicom.errors import InvalidDicomError
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+        with path.open("rb") as stream:
+            deflated = _DEFLATED in stream.read(4096)
+        if deflated:
+            raise DataProblem(
+                "the transfer syntax Deflated Explicit VR is not read.",
+                code="DCM-006",
+                where=str(path),
+                why="A small deflated file can unpack to any size.",
+                action="Convert the series to an uncompressed transfer syntax.",
+            )
+        yield
+    except DataProblem:
+        raise
     except InvalidDicomError:
         raise DataProblem(
             "this file is not DICOM.",
@@ -86,7 +138,13 @@ def read_dataset(path: Path, *, pixels: bool) -> FileDataset:
             action="Remove the file from the series or export it again.",
         ) from None
     except FileNotFoundError:
-        raise DataProblem("there is no such file.", code="DCM-001", where=str(path)) from None
+        raise DataProblem(
+            "there is no such file.",
+            code="DCM-001",
+            where=str(path),
+            why="The case has no image.",
+            action="Check the path in the case table.",
+        ) from None
     except Exception as error:  # pydicom lets many kinds of error out of damaged files
         raise DataProblem(
             f"this DICOM file is damaged or truncated ({type(error).__name__}).",
@@ -97,18 +155,7 @@ def read_dataset(path: Path, *, pixels: bool) -> FileDataset:
         ) from None
 
 
-def read_header(path: Path) -> Header | None:
-    """Read the header of a DICOM image; ``None`` for DICOM files that hold no image (DICOMDIR, RT structures, reports).
-
-    Raises
-    ------
-    DataProblem
-        As :func:`read_dataset`; also if declared sizes are impossible (DCM-003).
-    """
-    return header_of(read_dataset(path, pixels=False), path)
-
-
-def header_of(ds: Any, path: Path) -> Header | None:
+def header_of(ds: Any, path: Path, *, complete: bool | None = True) -> Header | None:
     """Return the facts of a dataset that is already in memory."""
     if "Rows" not in ds or "Columns" not in ds:
         return None
@@ -143,6 +190,7 @@ def header_of(ds: Any, path: Path) -> Header | None:
         intercept=number_of(ds, "RescaleIntercept"),
         unit=unit_of(ds),
         tilt=tilt if isinstance(tilt, float) else 0.0,
+        complete=complete,
         enhanced="PerFrameFunctionalGroupsSequence" in ds,
         tags=tags,
     )

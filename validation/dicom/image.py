@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Tag = str | float | int
+Vector = tuple[float, float, float]
 
 MAXIMUM_VOXELS = 2**30
 """Largest image that is read (4 GiB as float32); a header that declares more is refused before anything is decoded."""
@@ -35,6 +36,9 @@ class Image:
     regular
         False when slices are missing, unevenly spaced or sheared by gantry tilt, so that three-dimensional metrics
         would use a wrong geometry. Slice-wise metrics are unaffected.
+    directions, origin_mm
+        Unit vector of each array axis and position of the first voxel's centre, in the patient coordinate system of
+        DICOM (x to the left, y to the back, z to the head); empty when unknown.
     files
         Files that were read.
     """
@@ -45,4 +49,6 @@ class Image:
     tags: dict[str, Tag] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     regular: bool = True
+    directions: tuple[Vector, ...] = ()
+    origin_mm: tuple[float, ...] = ()
     files: tuple[Path, ...] = ()

@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from validation.dicom.arrays import read_nifti, read_npy, read_npz
+from validation.dicom.arrays import check_nifti, check_npy, check_npz, read_nifti, read_npy, read_npz
 from validation.dicom.headers import Header, read_header
 from validation.dicom.image import Image, Tag
-from validation.dicom.series import index_series, read_series, series_headers, series_tags
+from validation.dicom.series import index_series, inspect_series, read_series, series_headers, series_tags
 from validation.errors import DataProblem
 
 
@@ -119,12 +119,29 @@ def read_image(locator: str, root: Path, index: SeriesIndex | None = None) -> Im
     return read_series(_headers(place, root, index), where=locator)
 
 
-def read_tags(locator: str, root: Path, index: SeriesIndex | None = None) -> dict[str, Tag]:
-    """Return the acquisition tags of a DICOM locator from headers alone; nothing for arrays and NIfTI."""
+def inspect_image(locator: str, root: Path, index: SeriesIndex | None = None) -> tuple[dict[str, Tag], tuple[str, ...]]:
+    """Check what a locator names without reading pixels; return its acquisition tags and warnings.
+
+    DICOM headers are read one file at a time; a series must be whole, of one unit, without doubled slices. Arrays and
+    NIfTI files have no tags; their declared type and size are checked.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`read_image`, as far as headers tell.
+    """
     place = resolve(locator, root)
-    if place.kind in ("npz", "npy", "nifti"):
-        return {}
-    return series_tags(_headers(place, root, index))
+    if place.kind == "npz":
+        check_npz(place.path, place.key)
+        return {}, ()
+    if place.kind == "npy":
+        check_npy(place.path)
+        return {}, ()
+    if place.kind == "nifti":
+        check_nifti(place.path)
+        return {}, ()
+    ordered, _, warnings = inspect_series(_headers(place, root, index), locator)
+    return series_tags(ordered), warnings
 
 
 def locator_files(locator: str, root: Path, index: SeriesIndex | None = None) -> list[Path]:

@@ -33,7 +33,7 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
     DataProblem
         If frames lack positions (DCM-014), differ in unit (DCM-012) or spacing (DCM-013), or do not stack.
     """
-    ds = read_dataset(header.path, pixels=True)
+    ds = read_dataset(header.path)
     where = str(header.path)
     stored = decode(ds, header.path)
     stored = stored.reshape((header.frames, header.rows, header.columns))
@@ -91,6 +91,8 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
             tags = {**acquisition_tags(item), **tags}
     row, column = spacings[0]
     single = header.frames == 1
+    if not single and geometry.spacing_mm is None:
+        raise DataProblem("frames do not form a volume.", code="DCM-014", where=where)
     return Image(
         array=volume[0] if single else volume[list(geometry.order)],
         spacing_mm=(row, column) if single or geometry.spacing_mm is None else (geometry.spacing_mm, row, column),
@@ -98,5 +100,7 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
         tags=tags,
         warnings=(*warnings, *geometry.warnings),
         regular=geometry.regular,
+        directions=geometry.directions[1:] if single else geometry.directions,
+        origin_mm=geometry.origin_mm,
         files=(header.path,),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,28 @@ def check_photometric(header: Header) -> None:
         )
 
 
+def no_pixels(path: Path) -> DataProblem:
+    """Return the problem of a file whose pixel data are absent (DCM-004)."""
+    return DataProblem(
+        "this DICOM file has a header but no pixel data.",
+        code="DCM-004",
+        where=str(path),
+        why="There is nothing to measure.",
+        action="Export the series with its pixel data.",
+    )
+
+
+def truncated(path: Path, detail: str = "") -> DataProblem:
+    """Return the problem of a file that ends before its pixel data do (DCM-002)."""
+    return DataProblem(
+        f"the pixel data are damaged or shorter than the header declares{detail}.",
+        code="DCM-002",
+        where=str(path),
+        why="A partial image would be measured as if it were whole.",
+        action="Export or copy the file again.",
+    )
+
+
 def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
     """Return stored values, ``(rows, columns)`` or ``(frames, rows, columns)``, of any installed transfer syntax.
 
@@ -45,18 +68,13 @@ def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
         syntax (DCM-006).
     """
     if not any(k in ds for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise DataProblem(
-            "this DICOM file has a header but no pixel data.",
-            code="DCM-004",
-            where=str(path),
-            why="There is nothing to measure.",
-            action="Export the series with its pixel data.",
-        )
-    from pydicom.pixels import pixel_array
+        raise no_pixels(path)
+    from pydicom.pixels.utils import pixel_array
 
     syntax = getattr(ds.file_meta, "TransferSyntaxUID", None)
     if syntax is None:
         raise DataProblem("the file does not state its transfer syntax.", code="DCM-006", where=str(path))
+    _check_codestream(ds, path)
     try:
         return pixel_array(ds, raw=True)
     except (NotImplementedError, RuntimeError) as error:
@@ -69,13 +87,25 @@ def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
             action="Convert the series to an uncompressed transfer syntax, or export it again if it is damaged.",
         ) from None
     except Exception as error:  # decoders let many kinds of error out of damaged files
-        raise DataProblem(
-            f"the pixel data are damaged or shorter than the header declares ({type(error).__name__}).",
-            code="DCM-002",
-            where=str(path),
-            why="A partial image would be measured as if it were whole.",
-            action="Export or copy the file again.",
-        ) from None
+        raise truncated(path, f" ({type(error).__name__})") from None
+
+
+def _check_codestream(ds: FileDataset, path: Path) -> None:
+    """Refuse JPEG 2000 frames that declare another size than the header, before a decoder allocates it.
+
+    A codestream starts SOC (FF4F) SIZ (FF51), then Lsiz, Rsiz, Xsiz, Ysiz, XOsiz, YOsiz (ISO/IEC 15444-1 A.5.1).
+    """
+    data = ds.get("PixelData")
+    if not isinstance(data, bytes) or not ds.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    start = -1
+    while (start := data.find(b"\xff\x4f\xff\x51", start + 1)) >= 0:
+        field = data[start + 8 : start + 24]
+        if len(field) < 16:
+            raise truncated(path)
+        width, height, left, top = struct.unpack(">IIII", field)
+        if (height - top, width - left) != (ds.Rows, ds.Columns):
+            raise truncated(path, ": a compressed frame has another size")
 
 
 def rescale(stored: npt.NDArray[Any], slope: float | None, intercept: float | None) -> npt.NDArray[np.float32]:

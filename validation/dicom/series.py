@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from validation.dicom.geometry import stack
-from validation.dicom.headers import Header, header_of, looks_like_dicom, read_dataset, read_header
+from validation.dicom.geometry import Stack, stack
+from validation.dicom.headers import Header, header_of, looks_like_dicom, number_of, read_dataset, read_header
 from validation.dicom.image import MAXIMUM_VOXELS, Image, Tag
-from validation.dicom.pixels import check_photometric, decode, rescale
+from validation.dicom.pixels import check_photometric, decode, no_pixels, rescale, truncated
 from validation.errors import DataProblem
 
 
@@ -124,6 +125,12 @@ def check_series(headers: Sequence[Header], where: str) -> tuple[str, ...]:
         raise DataProblem("slices of this series differ in size.", code="DCM-013", where=where)
     if len({h.pixel_spacing for h in headers}) > 1:
         raise DataProblem("slices of this series differ in pixel spacing.", code="DCM-013", where=where)
+    for header in headers:
+        if header.complete is None:
+            raise no_pixels(header.path)
+        if not header.complete:
+            raise truncated(header.path)
+        check_photometric(header)
     warnings: list[str] = []
     if len({(h.slope, h.intercept) for h in headers}) > 1:
         warnings.append("rescale slope or intercept changes within the series; each slice is rescaled by its own")
@@ -144,6 +151,43 @@ def series_tags(headers: Sequence[Header]) -> dict[str, Tag]:
     return tags
 
 
+def inspect_series(headers: Sequence[Header], where: str) -> tuple[list[Header], Stack | None, tuple[str, ...]]:
+    """Check a series without its pixels; return its headers in order of position, their geometry, and warnings.
+
+    The geometry is ``None`` for a single file without position, and for multi-frame files, whose frames place
+    themselves.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`check_series` and :func:`validation.dicom.geometry.stack`; also if slices do not state their
+        position (DCM-014), several files are multi-frame (DCM-013), or the series is too large (DCM-003).
+    """
+    warnings = check_series(headers, where)
+    first = headers[0]
+    if len(headers) == 1 and (first.frames > 1 or first.enhanced):
+        return list(headers), None, warnings
+    if any(h.frames > 1 for h in headers):
+        raise DataProblem("a series of several multi-frame files is not one volume.", code="DCM-013", where=where)
+    if len(headers) * first.rows * first.columns > MAXIMUM_VOXELS:
+        raise DataProblem(f"the series declares more than {MAXIMUM_VOXELS} voxels.", code="DCM-003", where=where)
+    placed = [(h.position, (*h.orientation[0], *h.orientation[1])) for h in headers if h.position and h.orientation]
+    if len(placed) < len(headers):
+        if len(headers) == 1:
+            return list(headers), None, warnings
+        raise DataProblem(
+            "some slices do not state their position and orientation.",
+            code="DCM-014",
+            where=where,
+            why="Their order cannot be established; instance numbers are not reliable.",
+            action="Export the series with its geometry, or give single images cases of their own.",
+        )
+    geometry = stack(
+        np.array([p for p, _ in placed]), np.array([o for _, o in placed]), declared_tilt_deg=first.tilt, where=where
+    )
+    return [headers[i] for i in geometry.order], geometry, (*warnings, *geometry.warnings)
+
+
 def read_series(headers: Sequence[Header], where: str) -> Image:
     """Read the pixels of a series in order of position, rescaled.
 
@@ -152,67 +196,51 @@ def read_series(headers: Sequence[Header], where: str) -> Image:
     Raises
     ------
     DataProblem
-        As :func:`check_series`, :func:`validation.dicom.geometry.stack` and :func:`validation.dicom.pixels.decode`.
+        As :func:`inspect_series` and :func:`validation.dicom.pixels.decode`.
     """
-    warnings = list(check_series(headers, where))
-    first = headers[0]
-    check_photometric(first)
-    if len(headers) == 1 and (first.frames > 1 or first.enhanced):
+    ordered, geometry, found = inspect_series(headers, where)
+    warnings = list(found)
+    first = ordered[0]
+    if first.frames > 1 or first.enhanced:
         from validation.dicom.multiframe import read_multiframe
 
-        return read_multiframe(first, tuple(warnings))
-    if any(h.frames > 1 for h in headers):
-        raise DataProblem("a series of several multi-frame files is not one volume.", code="DCM-013", where=where)
-    if len(headers) * first.rows * first.columns > MAXIMUM_VOXELS:
-        raise DataProblem(f"the series declares more than {MAXIMUM_VOXELS} voxels.", code="DCM-003", where=where)
-    regular, between = True, None
-    ordered = list(headers)
-    if len(headers) > 1:
-        if any(h.position is None or h.orientation is None for h in headers):
-            raise DataProblem(
-                "some slices do not state their position and orientation.",
-                code="DCM-014",
-                where=where,
-                why="Their order cannot be established; instance numbers are not reliable.",
-            )
-        geometry = stack(
-            np.array([h.position for h in headers]),
-            np.array([(*h.orientation[0], *h.orientation[1]) for h in headers if h.orientation is not None]),
-            declared_tilt_deg=first.tilt,
-            where=where,
-        )
-        ordered = [headers[i] for i in geometry.order]
-        warnings += geometry.warnings
-        regular, between = geometry.regular, geometry.spacing_mm
+        return read_multiframe(first, found)
     volume = np.empty((len(ordered), first.rows, first.columns), np.float32)
+    padding = 0
     for i, header in enumerate(ordered):
-        volume[i] = _read_slice(header)
+        volume[i], padded = _read_slice(header)
+        padding += padded
+    if padding:
+        warnings.append(f"{padding / volume.size:.2%} of the pixels hold the padding value, outside the reconstruction")
     if first.pixel_spacing is None:
         warnings.append("pixel spacing is not stated")
-    spacing = () if first.pixel_spacing is None else first.pixel_spacing
-    if len(ordered) > 1 and spacing and between is not None:
-        spacing = (between, *spacing)
+    single = len(ordered) == 1
+    spacing: tuple[float, ...] = () if first.pixel_spacing is None else first.pixel_spacing
+    if not single and spacing and geometry is not None and geometry.spacing_mm is not None:
+        spacing = (geometry.spacing_mm, *spacing)
+    directions = () if geometry is None else geometry.directions
     return Image(
-        array=volume if len(ordered) > 1 else volume[0],
+        array=volume[0] if single else volume,
         spacing_mm=spacing,
         unit=first.unit,
-        tags=series_tags(headers),
+        tags=series_tags(ordered),
         warnings=tuple(warnings),
-        regular=regular,
+        regular=geometry is None or geometry.regular,
+        directions=directions[1:] if single else directions,
+        origin_mm=() if geometry is None else geometry.origin_mm,
         files=tuple(h.path for h in ordered),
     )
 
 
-def _read_slice(expected: Header) -> np.ndarray:
-    ds = read_dataset(expected.path, pixels=True)
+def _read_slice(expected: Header) -> tuple[npt.NDArray[np.float32], int]:
+    """Return rescaled values and how many pixels hold the padding value (PS3.3 C.7.5.1.1.2)."""
+    ds = read_dataset(expected.path)
     header = header_of(ds, expected.path)
     if header is None or (header.rows, header.columns) != (expected.rows, expected.columns):
         raise DataProblem("the file changed while it was read.", code="DCM-002", where=str(expected.path))
     stored = decode(ds, expected.path)
     if stored.shape != (header.rows, header.columns):
-        raise DataProblem(
-            f"the pixel data decode to shape {stored.shape}, the header says {(header.rows, header.columns)}.",
-            code="DCM-002",
-            where=str(expected.path),
-        )
-    return rescale(stored, header.slope, header.intercept)
+        raise truncated(expected.path, f": they decode to shape {stored.shape}")
+    padding = number_of(ds, "PixelPaddingValue")
+    padded = 0 if padding is None else int((stored == padding).sum())
+    return rescale(stored, header.slope, header.intercept), padded

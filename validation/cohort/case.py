@@ -1,0 +1,109 @@
+"""One case: its images on one grid, in one unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from validation.cohort.spec import MASK_PREFIX, CohortSpec
+from validation.dicom.image import Image, Tag
+from validation.dicom.orientation import align
+from validation.errors import DataProblem
+
+SPACING_TOLERANCE = 0.01
+"""Relative difference of spacing allowed between the images of one case."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The images of one case.
+
+    ``arrays`` maps a role (``input``, ``reference``, ``baseline``) to float32 values in ``unit``; ``masks`` maps a
+    region name to bool. All have one shape, ``(rows, columns)`` or ``(slices, rows, columns)``. ``spacing_mm`` is in
+    array-axis order, empty when unknown. ``tags`` are allowed acquisition tags of the input. ``regular`` is False when
+    slices are missing, unevenly spaced or sheared, so that three-dimensional metrics do not apply.
+    """
+
+    case_id: str
+    arrays: dict[str, npt.NDArray[np.float32]]
+    masks: dict[str, npt.NDArray[np.bool_]]
+    spacing_mm: tuple[float, ...]
+    unit: str
+    tags: dict[str, Tag] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    regular: bool = True
+
+
+def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
+    """Check that the images of a case belong together and return them as a case.
+
+    Raises
+    ------
+    DataProblem
+        If they differ in shape (COH-011), grid (COH-012) or unit (COH-013), or do not state a unit (COH-014).
+    """
+    first_name = next(iter(images))
+    first = images[first_name]
+    source = spec.arrays
+    arrays: dict[str, npt.NDArray[np.float32]] = {}
+    masks: dict[str, npt.NDArray[np.bool_]] = {}
+    units: dict[str, str] = {}
+    spacing: tuple[float, ...] = ()
+    warnings: list[str] = []
+    for name, loaded in images.items():
+        image = align(loaded, first, where=f"case {case_id}, {name}")
+        if image.array.shape != first.array.shape:
+            raise DataProblem(
+                f"{name} has shape {image.array.shape}, {first_name} has {first.array.shape}.",
+                code="COH-011",
+                where=f"case {case_id}",
+                why="Images of one case are compared voxel by voxel.",
+                action="Resample them to one grid before the study.",
+            )
+        if image.spacing_mm and spacing and not np.allclose(image.spacing_mm, spacing, rtol=SPACING_TOLERANCE):
+            raise DataProblem(
+                f"{name} has a spacing of {image.spacing_mm} mm, other images of the case {spacing} mm.",
+                code="COH-012",
+                where=f"case {case_id}",
+                why="Images of one case are compared voxel by voxel.",
+                action="Resample them to one grid before the study.",
+            )
+        spacing = spacing or image.spacing_mm
+        warnings += [f"{name}: {text}" for text in image.warnings]
+        if name.startswith(MASK_PREFIX):
+            masks[name.removeprefix(MASK_PREFIX)] = image.array != 0
+        elif image.unit:
+            arrays[name], units[name] = image.array, image.unit
+        elif source.unit is None:
+            raise DataProblem(
+                f"{name} does not state the unit of its values.",
+                code="COH-014",
+                where=f"case {case_id}",
+                why="A margin in HU cannot be applied to values of unknown unit.",
+                action="Set `arrays: {unit: HU}` (and slope, intercept if stored with an offset) in study.yaml.",
+            )
+        else:
+            arrays[name] = np.asarray(image.array * source.slope + source.intercept, np.float32)
+            units[name] = source.unit
+    if len(set(units.values())) > 1:
+        raise DataProblem(
+            f"images of one case have different units: {', '.join(f'{n} {u}' for n, u in sorted(units.items()))}.",
+            code="COH-013",
+            where=f"case {case_id}",
+            why="Values in different units cannot be compared.",
+            action="Export all images of a case in one unit.",
+        )
+    if not spacing and source.spacing_mm is not None:
+        spacing = tuple(source.spacing_mm[-first.array.ndim :])
+    return Case(
+        case_id=case_id,
+        arrays=arrays,
+        masks=masks,
+        spacing_mm=spacing,
+        unit=next(iter(units.values()), ""),
+        tags=first.tags,
+        warnings=tuple(warnings),
+        regular=all(i.regular for i in images.values()),
+    )
