@@ -28,6 +28,17 @@ ELECTRONIC_SD = 8.0  # standard deviation of electronic noise, in photons
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Views, detector and image of a reconstruction; the defaults are those of the virtual scanner."""
+
+    size: int = SIZE
+    pixel_mm: float = PIXEL_MM
+    views: int = VIEWS
+    bins: int = BINS
+    pitch_mm: float = PITCH_MM
+
+
+@dataclass(frozen=True)
 class Ellipse:
     """An ellipse: centre and semi-axes in mm (x to the right, y downwards), angle in radians, contrast in HU."""
 
@@ -175,18 +186,26 @@ def add_noise(line_integrals: torch.Tensor, photons: float, generator: torch.Gen
 
 
 UPSAMPLE = 8
+CHEST = Grid()
+
+
+def _fft_length(grid: Grid) -> int:
+    return int(2 ** math.ceil(math.log2(2 * grid.bins)))
 
 
 @cache
-def _filter(kernel: Kernel) -> torch.Tensor:
-    """Return the frequency response of the ramp filter (Kak and Slaney, band-limited) times the kernel's window."""
-    n = 2 * 512
+def _filter(kernel: Kernel, grid: Grid) -> torch.Tensor:
+    """Return the frequency response of the band-limited ramp filter times the kernel's window.
+
+    The ramp is transformed from its samples in space (Kak and Slaney 1988, chapter 3), so that CT numbers are not shifted.
+    """
+    n = _fft_length(grid)
     k = torch.arange(n, dtype=torch.float64)
     k = torch.where(k > n / 2, k - n, k)
-    ramp = torch.where((k % 2) == 1, -1.0 / (math.pi * k * PITCH_MM).clamp(min=-1e30) ** 2, 0.0)
-    ramp[0] = 0.25 / PITCH_MM**2
-    response = torch.fft.rfft(ramp).real * PITCH_MM
-    f = torch.fft.rfftfreq(n, PITCH_MM).double()
+    ramp = torch.where(k % 2 == 1, -1.0 / (math.pi * torch.where(k == 0, 1.0, k) * grid.pitch_mm) ** 2, 0.0)
+    ramp[0] = 0.25 / grid.pitch_mm**2
+    response = torch.fft.rfft(ramp).real * grid.pitch_mm
+    f = torch.fft.rfftfreq(n, grid.pitch_mm).double()
     if kernel.window == "hann":
         window = torch.where(f < kernel.cutoff, 0.5 * (1 + torch.cos(math.pi * f / kernel.cutoff)), 0.0)
     elif kernel.window == "cosine":
@@ -197,33 +216,43 @@ def _filter(kernel: Kernel) -> torch.Tensor:
 
 
 @cache
-def _backprojection_index() -> torch.Tensor:
-    """Return, for each view and pixel, the index of the nearest upsampled detector sample."""
-    cos, sin, _ = _axes()
-    c = (torch.arange(SIZE, dtype=torch.float32) - (SIZE - 1) / 2) * PIXEL_MM
-    y, x = torch.meshgrid(c, c, indexing="ij")
-    s = x.reshape(1, -1) * cos[:, None] + y.reshape(1, -1) * sin[:, None]
-    centre = (BINS - 1) / 2
-    return torch.round((s / PITCH_MM + centre) * UPSAMPLE).clamp(0, BINS * UPSAMPLE - 1).to(torch.int32)
+def _views(grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cosine and sine of each view."""
+    theta = torch.arange(grid.views, dtype=torch.float64) * (math.pi / grid.views)
+    return torch.cos(theta).float(), torch.sin(theta).float()
 
 
-def reconstruct(sinograms: torch.Tensor, kernel: Kernel) -> torch.Tensor:
-    """Return images in HU, (batch, 256, 256), from line integrals (batch, views, bins) by filtered back-projection.
+def _nearest_sample(grid: Grid, view: int) -> torch.Tensor:
+    """Return, for each pixel, the index of the nearest upsampled detector sample in a view."""
+    cos, sin = _views(grid)
+    c = (torch.arange(grid.size, dtype=torch.float32) - (grid.size - 1) / 2) * grid.pixel_mm
+    s = (c * cos[view])[None, :] + (c * sin[view])[:, None]
+    sample = torch.round((s.reshape(-1) / grid.pitch_mm + (grid.bins - 1) / 2) * UPSAMPLE)
+    return sample.clamp(0, grid.bins * UPSAMPLE - 1).to(torch.int32)
+
+
+@cache
+def _backprojection_index(grid: Grid) -> torch.Tensor:
+    """Return the indices of all views, (views, pixels)."""
+    return torch.stack([_nearest_sample(grid, view) for view in range(grid.views)])
+
+
+def reconstruct(sinograms: torch.Tensor, kernel: Kernel, grid: Grid = CHEST) -> torch.Tensor:
+    """Return images in HU, (batch, size, size), from line integrals (batch, views, bins) by filtered back-projection.
 
     The filtered projections are interpolated eightfold in the Fourier domain; the pixels take the nearest sample.
     """
-    batch = sinograms.shape[0]
-    n = 2 * 512
-    spectrum = torch.fft.rfft(sinograms, n=n, dim=-1) * _filter(kernel)
-    padded = torch.zeros(batch, VIEWS, n * UPSAMPLE // 2 + 1, dtype=torch.complex64)
+    batch, n = sinograms.shape[0], _fft_length(grid)
+    spectrum = torch.fft.rfft(sinograms, n=n, dim=-1) * _filter(kernel, grid)
+    padded = torch.zeros(batch, grid.views, n * UPSAMPLE // 2 + 1, dtype=torch.complex64)
     padded[..., : n // 2 + 1] = spectrum
-    filtered = torch.fft.irfft(padded, n=n * UPSAMPLE, dim=-1)[..., : BINS * UPSAMPLE] * UPSAMPLE
+    filtered = torch.fft.irfft(padded, n=n * UPSAMPLE, dim=-1)[..., : grid.bins * UPSAMPLE] * UPSAMPLE
     rows = filtered.permute(1, 2, 0).contiguous()
-    index = _backprojection_index()
-    image = torch.zeros(SIZE * SIZE, batch)
-    for view in range(VIEWS):
-        image += rows[view].index_select(0, index[view])
-    mu = (image * (math.pi / VIEWS)).T.reshape(batch, SIZE, SIZE)
+    index = _backprojection_index(grid) if grid == CHEST else None  # other grids are used once: not worth the memory
+    image = torch.zeros(grid.size * grid.size, batch)
+    for view in range(grid.views):
+        image += rows[view].index_select(0, index[view] if index is not None else _nearest_sample(grid, view))
+    mu = (image * (math.pi / grid.views)).T.reshape(batch, grid.size, grid.size)
     return mu * (1000.0 / MU_WATER) - 1000.0
 
 
