@@ -72,8 +72,8 @@ def detectability(
 
     References
     ----------
-    Wunderlich, Noo, Gallas and Heilbrun 2015, doi:10.1109/TMI.2014.2360496 (exact limits, after Reiser); Wunderlich and Noo 2009, doi:10.1109/TMI.2009.2012705 (estimates of the
-    squared distance).
+    Wunderlich, Noo, Gallas and Heilbrun 2015, doi:10.1109/TMI.2014.2360496 (exact limits, after Reiser);
+    Wunderlich and Noo 2009, doi:10.1109/TMI.2009.2012705 (unbiased estimates of the squared distance).
     """
     if figure not in ("d_prime", "auc"):
         raise ValueError(f"figure must be d_prime or auc, got {figure!r}")

@@ -17,8 +17,8 @@ _MOST = 10_000_000
 def design_effect(cases_per_patient: float, intraclass_correlation: float, *, variation: float = 0.0) -> float:
     """Return the factor by which several cases per patient inflate the variance of a mean over cases.
 
-    ``1 + ((1 + cv^2) m - 1) rho``, with m the mean number of cases per patient and cv (``variation``) its coefficient of
-    variation. The number of cases needed is that of independent cases times this factor.
+    ``1 + ((1 + cv^2) m - 1) rho``, with m the mean number of cases per patient and cv (``variation``) its coefficient
+    of variation. The number of cases needed is that of independent cases times this factor.
 
     References
     ----------
@@ -67,7 +67,7 @@ def power_equivalence(n: int, *, lower: float, upper: float, sd: float, alpha: f
     Examples
     --------
     >>> round(power_equivalence(12, lower=-1.0, upper=1.0, sd=1.0, alpha=0.05), 3)
-    0.828
+    0.889
     """
     if n < 2:
         return 0.0

@@ -39,7 +39,7 @@ def null_value(name: str) -> float:
     return 1.0 if name in ("mean_ratio", "geometric_mean_ratio") else 0.0
 
 
-@summary("mean", reference="Student's t; CR3: doi:10.1002/jae.2990")
+@summary("mean", reference="Student's t; CR3: arXiv:2301.04527")
 def mean(sample: Sample, *, level: float, unit: str, seed: int) -> Estimate:
     """Mean over cases, t interval, cluster-robust when patients have several cases."""
     return means.mean(sample.values, clusters=sample.clusters, level=level, unit=unit)
@@ -49,7 +49,7 @@ def mean(sample: Sample, *, level: float, unit: str, seed: int) -> Estimate:
     "paired_mean_difference",
     needs=_COMPARATOR,
     difference=True,
-    reference="Student's paired t; CR3: doi:10.1002/jae.2990",
+    reference="Student's paired t; CR3: arXiv:2301.04527",
 )
 def paired_mean_difference(sample: Sample, *, level: float, unit: str, seed: int) -> Estimate:
     """Mean of output minus comparator over cases, paired t interval, cluster-robust."""
