@@ -60,20 +60,20 @@ def case_flow(cohort: Cohort, eligibility: str | None, where: str = "population.
         If no case is left (COH-030).
     """
     rejections = dict(cohort.rejections)
+    exclusions: dict[str, str] = {}
     if eligibility is None:
-        eligible, exclusions = tuple(cohort.cases.index), {}
+        eligible = tuple(cohort.cases.index)
     else:
         import pandas as pd
 
         listed = cohort.listed
         answers = decide(listed, eligibility, where)
         used = list(column_names(eligibility, where))
-        exclusions = {}
         for case_id in listed.index[(answers.isna() | ~answers.fillna(True)).to_numpy(dtype=bool)]:
             if not pd.isna(answers[case_id]):
                 exclusions[case_id] = f"does not satisfy: {eligibility}"
             elif case_id not in rejections:
-                missing = [c for c in used if pd.isna(listed.at[case_id, c])]
+                missing = [c for c in used if bool(listed.loc[[case_id], c].isna().all())]
                 exclusions[case_id] = f"eligibility cannot be decided: no value of {', '.join(missing) or 'it'}"
         rejections = {c: r for c, r in rejections.items() if c not in exclusions}
         eligible = tuple(c for c in cohort.cases.index if c not in exclusions)

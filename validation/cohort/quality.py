@@ -40,8 +40,8 @@ def check_quality(cases: pd.DataFrame, rules: Sequence[DataQualityRule]) -> dict
     -------
     dict
         ``{rule id: {"expectation", "column", "severity", "outcome", "n", "n_unexpected", "detail"}}`` in the order of
-        the protocol. ``outcome`` is ``pass``, ``fail``, or ``error`` when the expectation could not be evaluated (a
-        missing column). ``n`` and ``n_unexpected`` are ``None`` for expectations over the whole table or column.
+        the protocol. ``outcome`` is ``pass``, ``fail``, ``inconclusive`` when the column has no value, or ``error``
+        when the expectation could not be evaluated (a missing column). ``n`` and ``n_unexpected`` are ``None`` for expectations over the whole table or column.
 
     Raises
     ------
@@ -104,10 +104,8 @@ def _expectation(rule: DataQualityRule) -> Any:
     try:
         return kind(**arguments, meta={_REQUIREMENT: rule.id})
     except Exception as error:  # pydantic v1 errors, TypeErrors and ValueErrors of the expectation's own checks
-        names = (
-            ", ".join(str(e["loc"][0]) for e in getattr(error, "errors", list)() if e.get("loc"))
-            or type(error).__name__
-        )
+        named = [str(e["loc"][0]) for e in getattr(error, "errors", list)() if e.get("loc")]
+        names = ", ".join(n for n in named if n != "__root__") or "they contradict each other or are too few"
         raise ProtocolProblem(
             f"expectation {rule.expect!r} does not accept its arguments ({names}).",
             code="COH-071",
@@ -137,21 +135,25 @@ def _run(frame: pd.DataFrame, suite: list[Any]) -> dict[str, Any]:
         batch_parameters={"dataframe": frame},
         result_format={"result_format": "SUMMARY", "partial_unexpected_count": 0},
     )
-    return {result.expectation_config.meta[_REQUIREMENT]: result for result in outcome.results}
+    results: list[Any] = list(outcome.results)
+    return {result.expectation_config.meta[_REQUIREMENT]: result for result in results}
 
 
 def _record(rule: DataQualityRule, result: Any, cases: pd.DataFrame) -> dict[str, Any]:
     facts = result.result or {}
     raised = any(bool(info.get("raised_exception", False)) for info in _exceptions(result.exception_info))
-    n, unexpected = facts.get("element_count"), facts.get("unexpected_count")
-    if rule.column is not None and rule.column not in {*cases.columns, "case_id"}:
+    n, unexpected, blank = (_count(facts, k) for k in ("element_count", "unexpected_count", "missing_count"))
+    absent = rule.column is not None and rule.column not in {*cases.columns, "case_id"}
+    if absent and rule.expect != "expect_column_to_exist":
         outcome, detail = Outcome.ERROR, f"the case table has no column {rule.column!r}"
     elif raised:
         outcome, detail = Outcome.ERROR, "the expectation could not be evaluated on this column"
+    elif result.success and rule.column is not None and not absent and _no_value(rule, cases):
+        outcome, detail = Outcome.INCONCLUSIVE, "the column has no value to check"
     elif result.success:
-        outcome, detail = Outcome.PASS, "met"
+        outcome, detail = Outcome.PASS, f"met; {blank} missing values were not checked" if blank else "met"
     elif unexpected:
-        outcome, detail = Outcome.FAIL, f"{int(unexpected)} of {int(n)} values do not meet it"
+        outcome, detail = Outcome.FAIL, f"{unexpected} of {n} values do not meet it"
     else:
         outcome, detail = Outcome.FAIL, "not met"
     return {
@@ -159,10 +161,21 @@ def _record(rule: DataQualityRule, result: Any, cases: pd.DataFrame) -> dict[str
         "column": rule.column,
         "severity": rule.severity,
         "outcome": outcome.value,
-        "n": None if n is None else int(n),
-        "n_unexpected": None if unexpected is None else int(unexpected),
+        "n": n,
+        "n_unexpected": unexpected,
         "detail": detail,
     }
+
+
+def _count(facts: dict[str, Any], name: str) -> int | None:
+    value = facts.get(name)
+    return None if value is None else int(value)
+
+
+def _no_value(rule: DataQualityRule, cases: pd.DataFrame) -> bool:
+    """Return whether a column is empty, where the expectation is about its values."""
+    about_presence = rule.expect in ("expect_column_to_exist", "expect_column_values_to_be_null")
+    return not about_presence and rule.column in cases.columns and bool(cases[rule.column].isna().all())
 
 
 def _exceptions(info: Any) -> list[dict[str, Any]]:

@@ -108,7 +108,7 @@ def standardised_difference(count: float, n: int, target: float, *, level: float
 
     >>> e = standardised_difference(30, 100, 0.5)
     >>> round(e.value, 3), round(e.lower, 3), round(e.upper, 3)
-    (-0.417, -0.623, -0.21)
+    (-0.417, -0.613, -0.211)
     """
     method = "standardised difference from a known share, transformed Wilson"
     if n < MINIMUM_PATIENTS:

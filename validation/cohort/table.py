@@ -179,8 +179,8 @@ def _check_csv(path: Path) -> list[int]:
             what, code="COH-002", where=f"{path}:{line}", why="Cells would land in the wrong column.", action=action
         )
 
-    with path.open("rb") as stream:
-        for number, text in enumerate(stream, start=1):
+    with path.open("rb") as raw:
+        for number, text in enumerate(raw, start=1):
             try:
                 decoded = text.decode("utf-8")
             except UnicodeDecodeError:
