@@ -7,6 +7,10 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.pixel_error",
     "validation.metrics.imaging.similarity",
     "validation.metrics.imaging.noise",
+    "validation.metrics.imaging.local",
+    "validation.metrics.imaging.spectrum",
+    "validation.metrics.imaging.resolution",
+    "validation.metrics.imaging.observer",
 )
 
 

@@ -1,1 +1,1 @@
-"""Image quality metrics on torch tensors: errors, similarity, noise, spectra, resolution, detectability, local errors."""
+"""Image quality on torch tensors: errors, similarity, noise, spectra, resolution, detectability, local errors."""

@@ -11,7 +11,7 @@ from validation.registry import Direction, metric
 
 
 def without_plane(image: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the image minus the plane (order 1 in each axis) fitted to the voxels in the mask, least squares, float64."""
+    """Return the image minus the plane fitted to the voxels in the mask (least squares), float64, zero outside it."""
     batch, *shape = image.shape
     values = image.to(torch.float64).flatten(1)
     inside = torch.ones_like(values) if mask is None else mask.flatten(1).to(torch.float64)
@@ -37,10 +37,11 @@ def without_plane(image: Tensor, mask: Tensor | None) -> Tensor:
     family="imaging",
 )
 def noise_magnitude(image: Tensor, mask: Tensor | None = None, *, detrend: str = "none") -> Tensor:
-    """Standard deviation of the voxels in a uniform region.
+    """Noise as the standard deviation of the voxels in a uniform region.
 
-    Sample standard deviation (``n - 1``). With ``detrend="plane"`` a fitted plane is subtracted first, so that cupping or a
-    shading gradient is not counted as noise; the fitted coefficients then count as lost degrees of freedom.
+    Sample standard deviation (``n - 1``). With ``detrend="plane"`` a fitted plane is subtracted first, so that
+    cupping or a shading gradient is not counted as noise; the fitted coefficients then count as lost degrees of
+    freedom.
 
     Undefined (NaN) when the region has fewer voxels than the fit needs, or a voxel in it is not a number.
 

@@ -1,15 +1,15 @@
 """Structural similarity, single-scale and multi-scale, in 2-D and 3-D.
 
-Convention: Gaussian window of 11 voxels per axis (sigma 1.5), population covariance, mean over the **valid interior** (the
-positions where the whole window lies inside the image). scikit-image (``gaussian_weights=True, sigma=1.5,
-use_sample_covariance=False``) and MONAI do the same; torchmetrics averages over the reflect-padded full image, and piq
-downsamples first by default, so their values differ.
+Convention: Gaussian window of 11 voxels per axis (sigma 1.5), population covariance, mean over the **valid
+interior** (the positions where the whole window lies inside the image). scikit-image (``gaussian_weights=True,
+sigma=1.5, use_sample_covariance=False``) and MONAI do the same; torchmetrics averages over the reflect-padded full
+image, and piq downsamples first by default, so their values differ.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own short name
 from torch import Tensor
 
 from validation.errors import UsageProblem
@@ -82,8 +82,8 @@ def interior(mask: Tensor | None) -> Tensor | None:
 def ssim(output: Tensor, reference: Tensor, mask: Tensor | None = None, *, data_range: float) -> Tensor:
     """Structural similarity index, mean over the valid interior.
 
-    Gaussian window 11, sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance; see the module for how other tools differ.
-    With a mask, the mean of the map over the interior voxels in the mask.
+    Gaussian window 11, sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance; see the module for how other tools
+    differ. With a mask, the mean of the map over the interior voxels in the mask.
 
     Undefined (NaN) when an axis of the image is shorter than 11 voxels, or no voxel of the mask is in the interior.
 
@@ -122,11 +122,13 @@ def ssim(output: Tensor, reference: Tensor, mask: Tensor | None = None, *, data_
 def ms_ssim(output: Tensor, reference: Tensor, *, data_range: float, scales: int = 5) -> Tensor:
     """Multi-scale structural similarity.
 
-    The product over scales of the mean contrast-structure term to the power of its weight; at the coarsest scale the mean SSIM
-    takes its place. Scales are halved by averaging blocks of two voxels per axis. Windows as :func:`ssim`; negative means
-    (anti-correlated structure) count as zero. With fewer than five scales the first weights are used, divided by their sum.
+    The product over scales of the mean contrast-structure term to the power of its weight; at the coarsest scale the
+    mean SSIM takes its place. Scales are halved by averaging blocks of two voxels per axis. Windows as :func:`ssim`;
+    negative means (anti-correlated structure) count as zero. With fewer than five scales the first weights are used,
+    divided by their sum.
 
-    Undefined (NaN) when the image is too small for the scales: every axis must have at least ``11 * 2**(scales - 1)`` voxels.
+    Undefined (NaN) when the image is too small for the scales: every axis must have at least ``11 * 2**(scales -
+    1)`` voxels.
 
     Parameters
     ----------
