@@ -81,7 +81,7 @@ def test_three_valued_answers(expression: str, expected: list[bool | None]) -> N
 def test_nothing_but_comparisons_is_accepted(expression: str) -> None:
     with pytest.raises(ProtocolProblem) as caught:
         decide(FRAME, expression, "protocol.yaml:3:5")
-    assert caught.value.code == "PROT-030"
+    assert caught.value.code == "PROT-040"
     assert caught.value.where == "protocol.yaml:3:5"
 
 
@@ -108,7 +108,7 @@ def test_nothing_but_comparisons_is_accepted(expression: str) -> None:
 def test_undefined_questions_are_refused(expression: str) -> None:
     with pytest.raises(ProtocolProblem) as caught:
         decide(FRAME, expression, "here")
-    assert caught.value.code == "PROT-032"
+    assert caught.value.code == "PROT-042"
 
 
 def test_unknown_column_gets_a_suggestion() -> None:

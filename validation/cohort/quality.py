@@ -41,7 +41,8 @@ def check_quality(cases: pd.DataFrame, rules: Sequence[DataQualityRule]) -> dict
     dict
         ``{rule id: {"expectation", "column", "severity", "outcome", "n", "n_unexpected", "detail"}}`` in the order of
         the protocol. ``outcome`` is ``pass``, ``fail``, ``inconclusive`` when the column has no value, or ``error``
-        when the expectation could not be evaluated (a missing column). ``n`` and ``n_unexpected`` are ``None`` for expectations over the whole table or column.
+        when the expectation could not be evaluated (a missing column). ``n`` and ``n_unexpected`` are ``None`` for
+        expectations over the whole table or column.
 
     Raises
     ------

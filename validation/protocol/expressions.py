@@ -60,7 +60,7 @@ def column_names(expression: str, where: str) -> tuple[str, ...]:
     Raises
     ------
     ProtocolProblem
-        If it is not an expression of the permitted kind (PROT-030).
+        If it is not an expression of the permitted kind (PROT-040).
 
     Examples
     --------
@@ -72,14 +72,14 @@ def column_names(expression: str, where: str) -> tuple[str, ...]:
 
 
 def check_columns(expression: str, columns: Iterable[str], where: str) -> None:
-    """Raise ProtocolProblem (PROT-031) if the expression uses a column that is not among ``columns``."""
+    """Raise ProtocolProblem (PROT-041) if the expression uses a column that is not among ``columns``."""
     known = [str(c) for c in columns]
     for name in column_names(expression, where):
         if name not in known:
             near = get_close_matches(name, known, n=1)
             raise ProtocolProblem(
                 f"the expression uses a column {name!r} that the case table does not have.",
-                code="PROT-031",
+                code="PROT-041",
                 where=where,
                 why="Which cases it selects would be undefined.",
                 action=f"Did you mean {near[0]!r}?" if near else "Add the column to the case table.",
@@ -110,8 +110,8 @@ def decide(frame: pd.DataFrame, expression: str, where: str) -> pd.Series[Any]:
     Raises
     ------
     ProtocolProblem
-        If the expression is not permitted (PROT-030), uses an unknown column (PROT-031), compares text with numbers,
-        or is not a yes-or-no question (PROT-032).
+        If the expression is not permitted (PROT-040), uses an unknown column (PROT-041), compares text with numbers,
+        or is not a yes-or-no question (PROT-042).
     """
     import pandas as pd
 
@@ -129,7 +129,7 @@ def _parse(expression: str, where: str) -> ast.Expression:
     def refuse(what: str) -> ProtocolProblem:
         return ProtocolProblem(
             what,
-            code="PROT-030",
+            code="PROT-040",
             where=where,
             why="Only comparisons of columns and constants can be evaluated safely.",
             action="Write it like: modality == 'CT' and slice_thickness_mm <= 5",
@@ -311,7 +311,7 @@ def _kind(value: Any) -> str:
 def _wrong(what: str, where: str) -> ProtocolProblem:
     return ProtocolProblem(
         what,
-        code="PROT-032",
+        code="PROT-042",
         where=where,
         why="Which cases it selects would be undefined.",
         action="Compare columns with constants of their own kind, e.g. sex == 'F' and age_years >= 18.",
