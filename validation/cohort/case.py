@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from validation.cohort.spec import MASK_PREFIX, CohortSpec
-from validation.dicom.image import Image, Tag
+from validation.dicom.image import Image, Tag, Vector
 from validation.dicom.orientation import align
 from validation.errors import DataProblem
 
@@ -23,7 +23,9 @@ class Case:
     ``arrays`` maps a role (``input``, ``reference``, ``baseline``) to float32 values in ``unit``; ``masks`` maps a
     region name to bool. All have one shape, ``(rows, columns)`` or ``(slices, rows, columns)``. ``spacing_mm`` is in
     array-axis order, empty when unknown. ``tags`` are allowed acquisition tags of the input. ``regular`` is False when
-    slices are missing, unevenly spaced or sheared, so that three-dimensional metrics do not apply.
+    slices are missing, unevenly spaced or sheared, so that three-dimensional metrics do not apply. ``directions`` and
+    ``origin_mm`` place the grid in the patient (see :class:`~validation.dicom.image.Image`), empty when unknown; outputs
+    that were made elsewhere are aligned by them.
     """
 
     case_id: str
@@ -34,6 +36,8 @@ class Case:
     tags: dict[str, Tag] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     regular: bool = True
+    directions: tuple[Vector, ...] = ()
+    origin_mm: tuple[float, ...] = ()
 
 
 def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
@@ -106,4 +110,6 @@ def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
         tags=first.tags,
         warnings=tuple(warnings),
         regular=all(i.regular for i in images.values()),
+        directions=first.directions,
+        origin_mm=first.origin_mm,
     )
