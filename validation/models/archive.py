@@ -87,7 +87,7 @@ def require_torchscript(path: Path) -> None:
 def require_exported(path: Path) -> None:
     """Refuse a file that is not a ``torch.export`` archive, or one that carries pickles or native libraries (MOD-003).
 
-    ``torch.export.load`` unpickles weights that are marked ``use_pickle`` and constants that are neither tensors nor numbers
+    ``torch.export.load`` unpickles weights marked ``use_pickle``, and constants that are neither tensors nor numbers,
     without restriction, so an archive that holds any of them is not opened.
     """
     names = _members(path, "torch.export")
@@ -147,6 +147,10 @@ def _members(path: Path, format_name: str) -> list[str]:
         raise _refuse(path, "it is a Python pickle." if pickled else f"it is not a {format_name} archive.")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+    if len({name.lower() for name in names}) != len(names):
+        # Readers differ in which of two equal names they take (and PyTorch's ignores case): what is checked here would
+        # not be what is loaded.
+        raise _refuse(path, "two of its entries have the same name.")
     if len(names) > MAXIMUM_ENTRIES:
         raise _refuse(path, f"it has {len(names)} entries.")
     return names
@@ -172,5 +176,5 @@ def _refuse(path: Path, reason: str) -> ModelProblem:
         code="MOD-003",
         where=path.name,
         why=_WHY if "pickle" in reason or "Python objects" in reason else "A file of the wrong kind is not the model.",
-        action="Save the model with torch.jit.save or torch.export.save, or its state_dict with torch.save, and state the kind.",
+        action="Save the model with torch.jit.save or torch.export.save, or its state_dict with torch.save.",
     )

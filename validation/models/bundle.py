@@ -1,9 +1,9 @@
 """MONAI bundles, read without running the Python expressions that their configurations may hold.
 
-MONAI's own parser evaluates every value that starts with ``$``. A bundle is a file from elsewhere, so only two forms are
-accepted: a TorchScript model (``models/model.ts``), or a network of ``monai.networks.nets`` given by plain values, with
-weights that PyTorch's restricted reader accepts. Intensity scaling and windows come from study.yaml, where the protocol's
-readers see them, never from the bundle's pre-processing.
+MONAI's own parser evaluates every value that starts with ``$``. A bundle is a file from elsewhere, so only two forms
+are accepted: a TorchScript model (``models/model.ts``), or a network of ``monai.networks.nets`` given by plain values,
+with weights that PyTorch's restricted reader accepts. Intensity scaling and windows come from study.yaml, where the
+protocol's readers see them, never from the bundle's pre-processing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def load_bundle(folder: Path, device: torch.device) -> nn.Module:
     Raises
     ------
     ModelProblem
-        If the folder is no bundle, its network needs Python expressions, or the weights do not fit (MOD-003 to MOD-006).
+        If the folder is no bundle, its network needs Python expressions (MOD-003, MOD-004), or the weights are refused
+        or do not fit (MOD-003, MOD-006).
     """
     scripted = folder / "models" / "model.ts"
     if scripted.is_file():
@@ -41,7 +42,8 @@ def load_bundle(folder: Path, device: torch.device) -> nn.Module:
     )
     if config is None or not weights.is_file():
         raise ModelProblem(
-            "this folder is no MONAI bundle: it has neither models/model.ts, nor configs/inference.json with models/model.pt.",
+            "this folder is no MONAI bundle: it has neither models/model.ts nor configs/inference.json with a "
+            "models/model.pt.",
             code="MOD-004",
             where=folder.name,
         )
@@ -89,7 +91,7 @@ def _plain(value: Any, settings: dict[str, Any], place: str, depth: int = 0) -> 
             code="MOD-003",
             where=place,
             why="An expression from a file can do anything to this machine and to the evidence.",
-            action="Export the bundle as TorchScript: `python -m monai.bundle ckpt_export`, which writes models/model.ts.",
+            action="Export the bundle as TorchScript (`python -m monai.bundle ckpt_export`): models/model.ts.",
         )
     if isinstance(value, str) and value.startswith("@"):
         found: Any = settings

@@ -82,13 +82,13 @@ def _volumes(ask: Callable[[Tensor], Tensor], images: Tensor, plan: Inference) -
 def _windowed(ask: Callable[[Tensor], Tensor], block: Tensor, plan: Inference) -> Tensor:
     if plan.roi_size is None:
         return ask(block)
-    from monai.inferers import SlidingWindowInferer
+    from monai.inferers.inferer import SlidingWindowInferer
 
     inferer = SlidingWindowInferer(
         roi_size=plan.roi_size, sw_batch_size=plan.window_batch, overlap=plan.overlap, mode=plan.blend
     )
-    answer: Tensor = inferer(block, ask)
-    return answer
+    answer = inferer(block, ask)
+    return answer if isinstance(answer, Tensor) else next(iter(answer))
 
 
 def _checked(network: Callable[[Tensor], Any], block: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def _checked(network: Callable[[Tensor], Any], block: Tensor) -> Tensor:
         raise ModelProblem(
             f"the model answered {found} to a block of shape {shape}; {expected} is needed.",
             code="MOD-007",
-            why="An output that does not lie on the grid of its input cannot be compared with it voxel by voxel.",
+            why="An output on another grid than its input cannot be compared with it voxel by voxel.",
             action="Check mode and roi_size under `model:` in study.yaml.",
         )
     return answer

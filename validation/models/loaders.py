@@ -1,4 +1,4 @@
-"""One loader per kind of model: each returns a callable from a network tensor to a network tensor, in evaluation mode."""
+"""One loader per kind of model: each returns a callable from tensor to tensor, in evaluation mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_torchscript(path: Path, device: torch.device) -> nn.Module:
         # TorchScript is deprecated upstream, yet cleared products ship it; the notice is for those who write it.
         warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated.*")
         try:
-            module: nn.Module = torch.jit.load(str(path), map_location=device)
+            module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
             raise _unreadable(path, "TorchScript", error) from None
     return module.eval()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from validation.dicom.image import Image
 from validation.errors import ModelProblem
 from validation.models.archive import check_sha256
 from validation.models.inference import Precision, run_network
@@ -30,6 +31,8 @@ class Batch:
         One per case: its id, its row of the case table, and the seed of this draw.
     draw
         Which sample of a stochastic model this is, from 0.
+    grids
+        Input of each case with unit and geometry, by which outputs that are read from files are aligned.
     """
 
     images: Tensor
@@ -37,16 +40,7 @@ class Batch:
     rows: tuple[Mapping[str, Any], ...]
     seeds: tuple[int, ...]
     draw: int = 0
-
-    def part(self, start: int, stop: int) -> Batch:
-        """Return the cases from ``start`` up to ``stop``."""
-        return Batch(
-            images=self.images[start:stop],
-            case_ids=self.case_ids[start:stop],
-            rows=self.rows[start:stop],
-            seeds=self.seeds[start:stop],
-            draw=self.draw,
-        )
+    grids: tuple[Image, ...] = ()
 
 
 class Model(ABC):

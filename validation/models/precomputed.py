@@ -7,21 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from validation.dicom.image import Image
 from validation.dicom.locators import SeriesIndex, read_image
+from validation.dicom.orientation import align
 from validation.errors import ModelProblem
 from validation.models.inference import Precision
 from validation.models.model import Batch, Model
 from validation.models.spec import ModelSpec
 
+SPACING_TOLERANCE = 0.01
+"""Largest relative difference of spacing between an output and its input."""
+
 
 class PrecomputedModel(Model):
     """Outputs that were made elsewhere, one locator per case and draw.
 
-    The locator is ``spec.outputs`` with ``{case_id}``, ``{draw}`` and the columns of the case table filled in; it is relative to
-    the folder and cannot leave it. Outputs are in the image unit; ``scaling`` is applied backwards
+    The locator is ``spec.outputs`` with ``{case_id}``, ``{draw}`` and the columns of the case table filled in; it is
+    relative to the folder and cannot leave it. Where output and input state their orientation, the output's axes are
+    brought into the order of the input's; nothing is interpolated. Outputs are in the image unit; ``scaling`` is applied backwards
     (``value * scale + offset``) for outputs that were stored in network units.
     """
 
@@ -91,13 +98,38 @@ class PrecomputedModel(Model):
         outputs = torch.empty(batch.images.shape, dtype=torch.float32)
         for index, (case_id, row) in enumerate(zip(batch.case_ids, batch.rows, strict=True)):
             image = read_image(self.locator(case_id, batch.draw, row), self._folder, self._index)
+            if batch.grids:
+                image = _on_grid(image, batch.grids[index], case_id)
             if image.array.shape != expected:
                 raise ModelProblem(
                     f"the stored output has shape {image.array.shape}, its input {expected}.",
                     code="MOD-007",
                     where=case_id,
-                    why="An output that does not lie on the grid of its input cannot be compared with it voxel by voxel.",
+                    why="An output on another grid than its input cannot be compared with it voxel by voxel.",
                 )
             outputs[index] = torch.from_numpy(image.array)
         scaling = self.spec.scaling
         return (outputs * scaling.scale + scaling.offset).to(self.device)
+
+
+def _on_grid(image: Image, grid: Image, case_id: str) -> Image:
+    """Return an output with its axes in the order of its input, after comparing unit, spacing and position."""
+    if image.unit and grid.unit and image.unit != grid.unit:
+        raise ModelProblem(
+            f"the stored output is in {image.unit}, its input in {grid.unit}.",
+            code="MOD-012",
+            where=case_id,
+            why="Values in different units cannot be compared.",
+            action="Export the outputs in the unit of the inputs.",
+        )
+    aligned = align(image, grid, where=case_id)
+    spacing, wanted = aligned.spacing_mm, grid.spacing_mm
+    if spacing and wanted and not np.allclose(spacing, wanted, rtol=SPACING_TOLERANCE):
+        raise ModelProblem(
+            f"the stored output has a spacing of {spacing} mm, its input {wanted} mm.",
+            code="MOD-012",
+            where=case_id,
+            why="An output on another grid than its input cannot be compared with it voxel by voxel.",
+            action="Resample the outputs to the grid of the inputs.",
+        )
+    return aligned

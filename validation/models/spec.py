@@ -41,7 +41,7 @@ class Inference(_Part):
 
     mode: Literal["2d", "2.5d", "3d"] = Field(
         default="2d",
-        description="`2d`: slice by slice, (N, 1, H, W); `2.5d`: a slice with its neighbours as channels; `3d`: volumes.",
+        description="`2d`: slice by slice; `2.5d`: a slice with its neighbours as channels; `3d`: volumes.",
     )
     neighbours: int = Field(
         default=1,
@@ -51,8 +51,8 @@ class Inference(_Part):
     )
     roi_size: tuple[int, ...] | None = Field(
         default=None,
-        description="Sliding window in voxels: (rows, columns), or (slices, rows, columns) for `3d`. Without it the whole "
-        "image is shown at once.",
+        description="Sliding window in voxels: [rows, columns], or [slices, rows, columns] for `3d`. Without it the "
+        "whole image is shown at once.",
     )
     overlap: float = Field(default=0.25, ge=0, lt=1, description="Share by which neighbouring windows overlap.")
     blend: Literal["constant", "gaussian"] = Field(
@@ -105,8 +105,8 @@ class ModelSpec(_Part):
     arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the factory.")
     outputs: str | None = Field(
         default=None,
-        description="For `precomputed`: locator of an output in the folder, with {case_id}, {draw} and {column} of the case "
-        "table in braces, such as `{case_id}/draw{draw}.nii.gz`.",
+        description="For `precomputed`: locator of an output in the folder, with {case_id}, {draw} and columns of the "
+        "case table in braces, such as `{case_id}/draw{draw}.nii.gz`.",
         examples=["{case_id}.nii.gz", "{output_file}"],
     )
     stochastic: bool = Field(default=False, description="Whether repeated runs on one case differ (a sampler).")

@@ -32,7 +32,7 @@ def batch_size(shape: tuple[int, ...], voxels: int, device_type: str) -> int:
 def group(
     items: Iterable[T], *, shape: Callable[[T], tuple[int, ...]], size: Callable[[tuple[int, ...]], int]
 ) -> Iterator[list[T]]:
-    """Yield lists of items of equal shape, at most ``size(shape)`` long; which ones go together depends on their order only.
+    """Yield lists of items of equal shape, at most ``size(shape)`` long, depending on the order of the items only.
 
     No more than twice a full batch is held back for partners: then the longest-waiting shape is given out unfilled.
 
@@ -67,7 +67,7 @@ def memory_limit(device: torch.device) -> int:
     return int(total * SHARE_OF_MEMORY.get(device.type, 0.25))
 
 
-def voxels_that_fit(work: Callable[[], None], voxels: int, device: torch.device, limit: int) -> int:
+def voxels_that_fit(work: Callable[[], object], voxels: int, device: torch.device, limit: int) -> int:
     """Return how many voxels fit into ``limit`` bytes, from the peak memory of ``work`` on ``voxels`` voxels.
 
     The answer is ``voxels`` times a power of two (at least 1), so that small differences in the measured peak do not
@@ -77,19 +77,19 @@ def voxels_that_fit(work: Callable[[], None], voxels: int, device: torch.device,
     peak = _peak_cuda(work, device) if device.type == "cuda" else _peak_cpu(work)
     per_voxel = max(peak / voxels, 16.0) if peak is not None else BYTES_PER_VOXEL
     cases = max(1.0, limit / (per_voxel * voxels))
-    return voxels * 2 ** min(int(math.log2(cases)), 10)
+    return int(voxels << min(int(math.log2(cases)), 10))
 
 
-def _peak_cuda(work: Callable[[], None], device: torch.device) -> int:
+def _peak_cuda(work: Callable[[], object], device: torch.device) -> int:
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     work()
     torch.cuda.synchronize(device)
-    return torch.cuda.max_memory_allocated(device) - before
+    return int(torch.cuda.max_memory_allocated(device)) - before
 
 
-def _peak_cpu(work: Callable[[], None]) -> int | None:
+def _peak_cpu(work: Callable[[], object]) -> int | None:
     """Return the growth of the resident set while working; Linux lets a process reset its own high-water mark."""
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from validation.cohort.open import Case
+from validation.cohort.case import Case
+from validation.dicom.image import Image
 from validation.errors import DataProblem, ModelProblem, ValidationProblem
 from validation.models import Batch, Model
 from validation.registry import Kind
@@ -97,12 +99,23 @@ class Measurer:
         return needed_roles(self.plan, tasks, baseline_model="baseline" in self.models)
 
     def rejected_rows(self, case_id: str, tasks: frozenset[int], reason: str) -> list[Row]:
-        """Return rows without values for a rejected case, so that none of its planned measurements is lost from sight."""
+        """Return rows without values for a rejected case: none of its planned measurements is lost from sight."""
         return [
             Row(case_id, task.key, task.arm, draw, "", None, task.metric.unit, f"case rejected: {reason}")
             for task in (self.plan.tasks[position] for position in sorted(tasks))
             for draw in range(self.draws(task.arm))
         ]
+
+    def output_of(self, loaded: Loaded) -> npt.NDArray[np.float32]:
+        """Return the model's output for one case (draw 0), as it was measured.
+
+        Raises
+        ------
+        ModelProblem
+            If the model fails on the case.
+        """
+        answer = self._predict(self.models["output"], [loaded], self._stack("input", [loaded]), 0)[0]
+        return np.asarray(answer.cpu().numpy(), dtype=np.float32)
 
     def measure(self, batch: Sequence[Loaded]) -> tuple[list[Row], list[Rejection]]:
         """Measure cases of equal shape. A case on which the model fails is rejected; the others are unaffected.
@@ -166,6 +179,7 @@ class Measurer:
                 rows=tuple(loaded.row for loaded in batch),
                 seeds=tuple(case_seed(self.plan.seed, loaded.case.case_id, draw) for loaded in batch),
                 draw=draw,
+                grids=tuple(_grid(loaded.case) for loaded in batch),
             ),
             precision=self.plan.precision,
         )
@@ -238,6 +252,17 @@ class Measurer:
             spacing = [batch[i].case.spacing_mm for i in usable]
             arguments["spacing_mm"] = torch.tensor(spacing, dtype=torch.float64, device=self.device)
         return arguments
+
+
+def _grid(case: Case) -> Image:
+    return Image(
+        array=case.arrays["input"] if "input" in case.arrays else next(iter(case.arrays.values())),
+        spacing_mm=case.spacing_mm,
+        unit=case.unit,
+        regular=case.regular,
+        directions=case.directions,
+        origin_mm=case.origin_mm,
+    )
 
 
 def _obstacle(task: Task, case: Case) -> str:

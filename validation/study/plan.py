@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ import validation.metrics
 from validation.digest import sha256_json
 from validation.errors import ProtocolProblem
 from validation.protocol.endpoint_schema import Endpoint
+from validation.protocol.expressions import select
 from validation.protocol.schema import Protocol
 from validation.registry import Kind, Metric, get_metric
 
@@ -58,7 +59,7 @@ class Plan:
     tasks: tuple[Task, ...]
     draws: int
     seed: int
-    precision: str
+    precision: Literal["fp32", "bf16", "fp16"]
 
     @property
     def arms(self) -> frozenset[str]:
@@ -79,7 +80,10 @@ class Plan:
 
     def applies(self, cases: pd.DataFrame) -> pd.DataFrame:
         """Return a boolean frame: one row per case, one column per task (by position)."""
-        chosen = {text: _matches(cases, text) for text in sorted({t for task in self.tasks for t in task.cases})}
+        chosen = {
+            text: select(cases, text, where="endpoints.cases")
+            for text in sorted({t for task in self.tasks for t in task.cases})
+        }
         columns = {}
         for position, task in enumerate(self.tasks):
             mask = pd.Series(not task.cases, index=cases.index, dtype=bool)
@@ -87,12 +91,6 @@ class Plan:
                 mask |= chosen[text]
             columns[position] = mask
         return pd.DataFrame(columns, index=cases.index)
-
-
-def _matches(cases: pd.DataFrame, text: str) -> pd.Series:
-    from validation.cohort.expressions import matches
-
-    return matches(cases, text)
 
 
 def make_plan(protocol: Protocol) -> Plan:

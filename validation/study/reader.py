@@ -20,23 +20,25 @@ def read_ahead(
     At most ``ahead`` cases are held besides the one being used, whatever their number. Problems other than
     :class:`~validation.errors.DataProblem` are defects and are raised.
     """
-    waiting: deque[tuple[str, Future[T]]] = deque()
+    waiting: deque[tuple[str, Future[T | DataProblem]]] = deque()
     remaining = iter(case_ids)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="case-reader") as pool:
         try:
             for case_id in remaining:
-                waiting.append((case_id, pool.submit(load, case_id)))
+                waiting.append((case_id, pool.submit(_attempt, load, case_id)))
                 if len(waiting) > ahead:
-                    yield _outcome(*waiting.popleft())
+                    first, future = waiting.popleft()
+                    yield first, future.result()
             while waiting:
-                yield _outcome(*waiting.popleft())
+                first, future = waiting.popleft()
+                yield first, future.result()
         finally:
             for _, future in waiting:
                 future.cancel()
 
 
-def _outcome(case_id: str, future: Future[T]) -> tuple[str, T | DataProblem]:
+def _attempt(load: Callable[[str], T], case_id: str) -> T | DataProblem:
     try:
-        return case_id, future.result()
+        return load(case_id)
     except DataProblem as problem:
-        return case_id, problem
+        return problem

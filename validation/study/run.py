@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 import torch
 
-from validation.cohort.open import Case
+from validation.cohort.case import Case
 from validation.errors import DataProblem, ModelProblem, RunProblem, UsageProblem
 from validation.models import Model
 from validation.study.batches import batch_size, group, memory_limit, voxels_that_fit
@@ -84,12 +85,12 @@ def run_measurements(
     memory_limit_bytes: int | None = None,
     progress: Callable[[int, int], contextlib.AbstractContextManager[Progress]] | None = None,
 ) -> Measured:
-    """Measure a cohort into ``measurements/part-*.parquet`` of a run folder, or go on where an earlier call was stopped.
+    """Measure a cohort into ``measurements/part-*.parquet`` of a run folder, or go on where an earlier call stopped.
 
     Cases are taken in order of case id and cut into shards of fixed length. A shard is written whole or not at all, and
     batches never reach across shards. How many voxels make a batch is found at the start, recorded in
-    ``measurements/settings.json`` and used again on resuming, so that a run that was killed gives the same bytes as one that
-    was not. Cases that cannot be read or measured are recorded with their reason and leave rows without values.
+    ``measurements/settings.json`` and used again on resuming, so that a run that was killed gives the same bytes as one
+    that was not. Cases that cannot be read or measured are recorded with their reason and leave rows without values.
 
     Parameters
     ----------
@@ -113,8 +114,8 @@ def run_measurements(
     Raises
     ------
     RunProblem
-        If there is nothing to measure (RUN-005), every case was rejected (RUN-006), or the run folder was begun with another
-        plan, model, cohort or kind of device (RUN-007).
+        If there is nothing to measure (RUN-005), every case was rejected (RUN-006), or the run folder was begun with
+        another plan, model, cohort or kind of device (RUN-007).
     IntegrityProblem
         If an existing shard is damaged or foreign (RUN-010, RUN-011).
     ValidationProblem
@@ -198,7 +199,7 @@ def _measure_shard(
     run_folder: Path,
     tasks: Mapping[str, frozenset[int]],
 ) -> Settings:
-    """Measure and write one shard; on memory exhaustion halve the batches from this shard on, and say so on disk first."""
+    """Measure and write one shard; when memory runs out, halve the batches from here on and say so on disk first."""
     while True:
         voxels = settings.voxels_at(number)
         try:
@@ -262,7 +263,7 @@ def _probe(
         rejections = measurer.measure([loaded])[1]
         if not rejections:
             voxels = next(iter(loaded.case.arrays.values())).size
-            return voxels_that_fit(lambda one=loaded: measurer.measure([one]), voxels, device, limit)
+            return voxels_that_fit(partial(measurer.measure, [loaded]), voxels, device, limit)
         failures.append(ModelProblem(rejections[0].reason, code=rejections[0].code, where=case_id))
         if len(failures) == PROBES:
             break

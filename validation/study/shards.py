@@ -1,7 +1,8 @@
 """Measurements on disk: shards that are whole or absent, with the same bytes every time.
 
-A shard holds the measurements of a fixed run of consecutive case ids. Its Parquet metadata carries the plan's digest, its
-case ids, the rejected cases and a digest of its rows, so that a resumed run can tell whether the shard is its own and intact.
+A shard holds the measurements of a fixed run of consecutive case ids. Its Parquet metadata carries the plan's digest,
+its case ids, the rejected cases and a digest of its rows, so that a resumed run can tell whether the shard is its own
+and intact.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def load_study(path: Path) -> Study:
     Raises
     ------
     UsageProblem
-        If there is no study.yaml (RUN-030), or a path in it does not exist (RUN-031).
+        If there is no study.yaml (RUN-050), or a path in it does not exist (RUN-051).
     ProtocolProblem
         If study.yaml does not follow the schema; with file:line:column.
     """
@@ -89,7 +89,7 @@ def load_study(path: Path) -> Study:
     if not file.is_file():
         raise UsageProblem(
             "there is no study.yaml here.",
-            code="RUN-030",
+            code="RUN-050",
             where=str(path),
             why="A study binds a protocol to a model and a cohort.",
             action="Give the folder that holds study.yaml, or begin one with `validation init`.",
@@ -107,7 +107,7 @@ def load_study(path: Path) -> Study:
         if value is not None and not (folder / value).exists():
             raise UsageProblem(
                 f"`{key}` names {value!r}, which does not exist.",
-                code="RUN-031",
+                code="RUN-051",
                 where=file.name,
                 action="Paths in study.yaml are relative to its folder.",
             )
