@@ -20,9 +20,10 @@ from validation.evidence.results import parse_canonical
 MANIFEST_FILE = "manifest.json"
 ATTESTATION_FILE = "attestation.dsse.json"
 TIMESTAMP_FILE = "attestation.tsr"
+TIMESTAMP_CHECKSUM_FILE = "attestation.tsr.sha256"
 APPROVALS_FOLDER = "approvals"
 SCHEMA = "validation.manifest/1"
-_NOT_LISTED = {MANIFEST_FILE, ATTESTATION_FILE, TIMESTAMP_FILE}
+_NOT_LISTED = {MANIFEST_FILE, ATTESTATION_FILE, TIMESTAMP_FILE, TIMESTAMP_CHECKSUM_FILE}
 
 
 def write_manifest(run_folder: Path, *, run_id: str) -> str:

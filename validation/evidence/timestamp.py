@@ -2,6 +2,9 @@
 
 This program never contacts an authority. The request goes there by whatever way the site allows
 (``curl --data-binary @run.tsq -H 'Content-Type: application/timestamp-query' URL``), the answer comes back as a file.
+
+The signature inside a token leaves a few of its header bytes uncovered, so a checksum file lies beside it: it shows
+damage, while the signature shows who stated the time.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from validation.digest import write_atomically
+from validation.digest import sha256_bytes, write_atomically
 from validation.errors import IntegrityProblem, UsageProblem
-from validation.evidence.manifest import ATTESTATION_FILE, TIMESTAMP_FILE
+from validation.evidence.manifest import ATTESTATION_FILE, TIMESTAMP_CHECKSUM_FILE, TIMESTAMP_FILE
 
 ROOT_SUFFIX = ".tsa.pem"
 
@@ -48,8 +51,15 @@ def attach_token(run_folder: Path, token: Path, *, roots: list[bytes]) -> TimeSt
     stamp = verify_token(data, envelope=_envelope(run_folder), roots=roots)
     if (run_folder / TIMESTAMP_FILE).exists():
         raise UsageProblem("the run is already time-stamped.", code="EVD-061", where=str(run_folder / TIMESTAMP_FILE))
+    write_atomically(run_folder / TIMESTAMP_CHECKSUM_FILE, _checksum(data))
     write_atomically(run_folder / TIMESTAMP_FILE, data)
     return stamp
+
+
+def checksum_agrees(run_folder: Path) -> bool:
+    """Return whether the token of a run and the checksum beside it agree (false if one of them is missing)."""
+    token, checksum = run_folder / TIMESTAMP_FILE, run_folder / TIMESTAMP_CHECKSUM_FILE
+    return token.is_file() and checksum.is_file() and checksum.read_bytes() == _checksum(token.read_bytes())
 
 
 def verify_token(token: bytes, *, envelope: bytes, roots: list[bytes]) -> TimeStamp:
@@ -80,12 +90,14 @@ def verify_token(token: bytes, *, envelope: bytes, roots: list[bytes]) -> TimeSt
     if not stamped:
         raise _bad_token("it stamps something else than this attestation")
     if roots:
-        builder = VerifierBuilder()
-        for root in roots:
-            for certificate in load_pem_x509_certificates(root):
-                builder = builder.add_root_certificate(certificate)
         try:
-            builder.build().verify_message(response, envelope)
+            certificates = [c for root in roots for c in load_pem_x509_certificates(root)]
+        except ValueError:
+            raise UsageProblem(
+                f"a file *{ROOT_SUFFIX} in the trust folder is not a PEM certificate.", code="EVD-062"
+            ) from None
+        try:
+            VerifierBuilder(roots=list(dict.fromkeys(certificates))).build().verify_message(response, envelope)
         except VerificationError as problem:
             raise _bad_token(f"its signature does not verify ({problem})") from None
     return TimeStamp(time, bool(roots))
@@ -94,6 +106,10 @@ def verify_token(token: bytes, *, envelope: bytes, roots: list[bytes]) -> TimeSt
 def read_roots(trust: Path) -> list[bytes]:
     """Return the root certificates ``*.tsa.pem`` of trusted time-stamp authorities in a trust folder."""
     return [path.read_bytes() for path in sorted(trust.glob(f"*{ROOT_SUFFIX}"))]
+
+
+def _checksum(data: bytes) -> bytes:
+    return f"{sha256_bytes(data)}  {TIMESTAMP_FILE}\n".encode()
 
 
 def _envelope(run_folder: Path) -> bytes:

@@ -20,6 +20,7 @@ from validation.evidence.keys import PublicKey
 from validation.evidence.manifest import (
     ATTESTATION_FILE,
     MANIFEST_FILE,
+    TIMESTAMP_CHECKSUM_FILE,
     TIMESTAMP_FILE,
     compare_files,
     list_files,
@@ -27,7 +28,7 @@ from validation.evidence.manifest import (
 )
 from validation.evidence.results import RESULTS_FILE, read_results
 from validation.evidence.statement import RUN_PREDICATE, check_signature, peek, subject_digest
-from validation.evidence.timestamp import TimeStamp, verify_token
+from validation.evidence.timestamp import TimeStamp, checksum_agrees, verify_token
 
 _REQUIRED = (RESULTS_FILE, EVENTS_FILE)
 
@@ -133,7 +134,7 @@ def verify_run(
     results = _check_results(run_folder, report)
     _check_signature(run_folder, report, results, manifest_sha256, changed, trust, allow_unsigned)
     _check_approvals(run_folder, report, manifest_sha256, trust)
-    if TIMESTAMP_FILE in present:
+    if {TIMESTAMP_FILE, TIMESTAMP_CHECKSUM_FILE} & set(present):
         _check_time_stamp(run_folder, report, roots or [])
     _check_readable(run_folder, present, report)
     return report
@@ -286,6 +287,10 @@ def _check_approvals(
 
 
 def _check_time_stamp(run_folder: Path, report: Verification, roots: list[bytes]) -> None:
+    if not checksum_agrees(run_folder):
+        for name, other in ((TIMESTAMP_FILE, TIMESTAMP_CHECKSUM_FILE), (TIMESTAMP_CHECKSUM_FILE, TIMESTAMP_FILE)):
+            report.findings.append(Finding(name, f"it and {other} do not agree: one of them was changed", "EVD-063"))
+        return
     try:
         report.time_stamp = verify_token(
             (run_folder / TIMESTAMP_FILE).read_bytes(),

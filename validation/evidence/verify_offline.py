@@ -17,13 +17,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-NOT_LISTED = {"manifest.json", "attestation.dsse.json", "attestation.tsr"}
+NOT_LISTED = {"manifest.json", "attestation.dsse.json", "attestation.tsr", "attestation.tsr.sha256"}
+
+
+class OtherManifest(ValueError):
+    """A statement is soundly signed, but not about the manifest that lies here."""
 
 
 def sha256(data: bytes) -> str:
@@ -114,7 +118,7 @@ def check_statement(path: Path, name: str, pem: bytes | None, trust: dict[str, b
         raise ValueError("the key in the run is not the key of the signature")
     check_signature(trust.get(signer, own), signature, signed)
     if statement["subject"] != [{"name": "manifest.json", "digest": {"sha256": manifest}}]:
-        raise ValueError("it speaks of another manifest.json: that file was changed, or this one is of another run")
+        raise OtherManifest("it speaks of another manifest.json: that file was changed, or this one is of another run")
     print(f"signed    {name}: key {signer[:16]}, {predicate.get('signed_at') or predicate.get('time')}")
     return predicate
 
@@ -130,6 +134,10 @@ def verify(run: Path, trust: dict[str, bytes]) -> list[tuple[str, str]]:
             return step()
         except InvalidSignature:
             wrong.append((name, "the signature does not verify"))
+        except UnsupportedAlgorithm:
+            wrong.append(("signer.pub.pem" if name == "attestation.dsse.json" else name, "the key is damaged"))
+        except OtherManifest as problem:
+            wrong.extend([(name, str(problem)), ("manifest.json", "it is not the one that was signed")])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             wrong.append((name, str(problem) or type(problem).__name__))
         return None
@@ -162,6 +170,8 @@ def verify(run: Path, trust: dict[str, bytes]) -> list[tuple[str, str]]:
             if sha256_of(path)[:16] not in path.name:
                 wrong.append((name, "it was renamed or changed"))
             print(f"          {approval['name']}, {approval['role']}: {approval['meaning']} {approval['decision']}")
+    if (run / "attestation.tsr").exists():
+        print("note      there is a time stamp, which this script does not check; `validation verify` does")
     return wrong
 
 
