@@ -16,14 +16,28 @@ from validation.errors import ValidationProblem
 
 # verb -> (module under validation.cli, one line of help), grouped by what a person is doing
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
-    "Prepare": {},
-    "Run": {},
+    "Prepare": {
+        "schema": ("schema", "JSON Schema of protocol and study files, for editors"),
+        "check": ("check", "Errors and gaps of a protocol, before any data are opened"),
+        "lock": ("lock", "Fix the protocol; later edits are refused"),
+        "amend": ("amend", "Record a new version of a locked protocol, with the reason"),
+        "seal": ("seal", "Fix the holdout by the hashes of its files"),
+    },
+    "Run": {
+        "run": ("run", "Open the sealed cohort, measure, judge, write and sign the record"),
+        "resume": ("resume", "Go on with an interrupted run"),
+        "status": ("status", "Where a study or a run stands"),
+        "judge": ("judge", "Apply criteria to stored measurements again, without the model"),
+    },
     "Evidence": {},
     "Change": {},
     "Readers": {"readers": ("readers", "Reader studies: plan, size, simulate, schedule, analyse")},
     "At the desk (exploratory, never evidence)": {},
     "Site": {},
-    "About": {},
+    "About": {
+        "explain": ("explain", "What an error code means"),
+        "doctor": ("doctor", "Is this machine ready"),
+    },
 }
 
 

@@ -55,7 +55,7 @@ class Lock(BaseModel):
     model_config = ConfigDict(extra="forbid")
     lock: Literal[1] = 1
     digest: str
-    locked_at: str
+    locked_at: str = Field(description="UTC; empty only in the draft of an unlocked protocol.")
     locked_by: Text
     protocol: dict[str, Any]
     amendments: list[Amendment] = Field(default_factory=list)
@@ -231,7 +231,11 @@ def _utc(now: datetime | None) -> str:
     return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def text(record: Lock) -> str:
+    """Return the text of a lock file."""
+    body = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    return "# Written by `validation lock` and `validation amend`; never edit by hand.\n" + body
+
+
 def _write(record: Lock, path: Path) -> None:
-    text = yaml.safe_dump(record.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-    header = "# Written by `validation lock` and `validation amend`; never edit by hand.\n"
-    write_atomically(path, (header + text).encode())
+    write_atomically(path, text(record).encode())
