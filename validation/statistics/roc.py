@@ -42,7 +42,8 @@ def auc(
     """Estimate the probability that a positive case scores higher than a negative one (ties count half).
 
     The variance is DeLong's; with several cases per patient, of either or both classes, it is Obuchowski's, which is
-    DeLong's when all cases are independent. ``"logit"`` makes the interval on the logit scale, which stays within 0..1
+    DeLong's when all cases are independent, with Student's quantile on the patients of the smaller class, less one.
+    ``"logit"`` makes the interval on the logit scale, which stays within 0..1
     and covers better near 1; ``"wald"`` is symmetric. With perfect separation (or any estimated variance of zero)
     DeLong's interval would have no width; then Newcombe's score interval on the number of patients is given and named.
 
@@ -86,7 +87,7 @@ def auc(
         label = "AUC, Newcombe score interval on patients (estimated variance is zero)"
         lower, upper = score_limits(area, fit.positive_clusters, fit.negative_clusters, level)
     else:
-        half = float(stats.norm.isf((1 - level) / 2)) * error
+        half = _quantile(fit, level) * error
         if interval == "logit":
             centre, spread = math.log(area / (1 - area)), half / (area * (1 - area))
             lower, upper = _expit(centre - spread), _expit(centre + spread)
@@ -130,7 +131,7 @@ def auc_difference(
     if error < 1e-12:
         reason = "the two scores order the cases alike, so the spread of the difference cannot be estimated"
     else:
-        half = float(stats.norm.isf((1 - level) / 2)) * error
+        half = _quantile(fit, level) * error
         lower, upper = max(-1.0, difference - half), min(1.0, difference + half)
     return Estimate(
         value=difference, lower=lower, upper=upper, method=label, n=fit.n, unit=unit, level=level,
@@ -202,7 +203,15 @@ def score_limits(area: float, positives: int, negatives: int, level: float) -> t
 
 
 def _variance_name(fit: Areas) -> str:
-    return "DeLong" if fit.clusters == fit.n else "Obuchowski (clustered DeLong)"
+    return "DeLong" if fit.clusters == fit.n else "Obuchowski (clustered DeLong, t)"
+
+
+def _quantile(fit: Areas, level: float) -> float:
+    """Return the normal quantile of DeLong's interval, or, with clusters, Student's of the smaller class of patients."""
+    tail = (1 - level) / 2
+    if fit.clusters == fit.n:
+        return float(stats.norm.isf(tail))
+    return float(stats.t.isf(tail, min(fit.positive_clusters, fit.negative_clusters) - 1))
 
 
 def _too_few(fit: Areas) -> str:
