@@ -29,14 +29,23 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("status", "Where a study or a run stands"),
         "judge": ("judge", "Apply criteria to stored measurements again, without the model"),
     },
-    "Evidence": {},
+    "Evidence": {
+        "sign": ("sign", "Approve a run as a named person, or time-stamp it"),
+        "verify": ("verify", "Is a run or package what was signed, and do its numbers follow from its data"),
+        "package": ("package", "One archive with the run and the means to check it"),
+        "diff": ("diff", "What differs between two runs, or two versions of a protocol"),
+    },
     "Change": {},
     "Readers": {"readers": ("readers", "Reader studies: plan, size, simulate, schedule, analyse")},
-    "At the desk (exploratory, never evidence)": {},
+    "At the desk (exploratory, never evidence)": {
+        "measure": ("measure", "Any metric on plain files"),
+    },
     "Site": {},
     "About": {
+        "list": ("listing", "What is registered: metrics, summaries"),
         "explain": ("explain", "What an error code means"),
         "doctor": ("doctor", "Is this machine ready"),
+        "keygen": ("keygen", "Make a key pair to sign with"),
     },
 }
 

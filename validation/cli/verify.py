@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from validation.errors import ValidationProblem
+
 if TYPE_CHECKING:
     from validation.evidence.verify import Verification
 
@@ -47,17 +49,16 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, as_json: bool) 
 
 def _recompute(run_folder: Path, report: Verification) -> None:
     """Compute every estimate and verdict again from the stored measurements."""
-    from importlib import import_module
-    from importlib.util import find_spec
-
     from validation.evidence.results import RESULTS_FILE
     from validation.evidence.verify import Finding
+    from validation.study.reproduce import reproduce
 
-    if find_spec("validation.study.reproduce") is None:
-        report.notes.append("estimates were NOT recomputed: this version cannot")
+    try:
+        differences = reproduce(run_folder)
+    except ValidationProblem as problem:
+        report.findings.append(Finding(RESULTS_FILE, f"it cannot be computed again: {problem.what}", problem.code))
         return
-    reproduce = import_module("validation.study.reproduce").reproduce
-    report.findings += [Finding(RESULTS_FILE, what, "EVD-080") for what in reproduce(run_folder)]
+    report.findings += [Finding(RESULTS_FILE, what, "EVD-080") for what in differences]
     report.recomputed = True
 
 
