@@ -24,8 +24,8 @@ class Case:
     region name to bool. All have one shape, ``(rows, columns)`` or ``(slices, rows, columns)``. ``spacing_mm`` is in
     array-axis order, empty when unknown. ``tags`` are allowed acquisition tags of the input. ``regular`` is False when
     slices are missing, unevenly spaced or sheared, so that three-dimensional metrics do not apply. ``directions`` and
-    ``origin_mm`` place the grid in the patient (see :class:`~validation.dicom.image.Image`), empty when unknown; outputs
-    that were made elsewhere are aligned by them.
+    ``origin_mm`` place the grid in the patient (see :class:`~validation.dicom.image.Image`), empty when unknown;
+    outputs that were made elsewhere are aligned by them.
     """
 
     case_id: str

@@ -56,6 +56,7 @@ class Cohort:
                 "there is no such cohort folder.",
                 code="COH-010",
                 where=str(self.folder),
+                why="Locators start there.",
                 action="Check `folder` in study.yaml.",
             )
         self.index = SeriesIndex(self.folder)

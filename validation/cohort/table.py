@@ -40,7 +40,13 @@ def read_table(path: Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
     keep = set(text_columns)
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
-            raise DataProblem(f"the table is larger than {MAXIMUM_BYTES} bytes.", code="COH-002", where=str(path))
+            raise DataProblem(
+                f"the table is larger than {MAXIMUM_BYTES} bytes.",
+                code="COH-002",
+                where=str(path),
+                why="A case table has one row per case.",
+                action="Check that `table` in study.yaml names the case table.",
+            )
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = pd.read_parquet(path)
         else:
@@ -49,10 +55,20 @@ def read_table(path: Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
             frame = pd.DataFrame({name: text[name] if name in keep else _typed(text[name]) for name in text.columns})
     except FileNotFoundError:
         raise DataProblem(
-            "there is no such table.", code="COH-001", where=str(path), action="Check `table` in study.yaml."
+            "there is no such table.",
+            code="COH-001",
+            where=str(path),
+            why="The cohort is unknown.",
+            action="Check `table` in study.yaml.",
         ) from None
     except IsADirectoryError:
-        raise DataProblem("this is a folder, not a table.", code="COH-001", where=str(path)) from None
+        raise DataProblem(
+            "this is a folder, not a table.",
+            code="COH-001",
+            where=str(path),
+            why="The cohort is unknown.",
+            action="Check `table` in study.yaml.",
+        ) from None
     except pd.errors.EmptyDataError:
         raise _no_rows(path) from None
     except (pd.errors.ParserError, ValueError, OSError) as error:
@@ -60,10 +76,11 @@ def read_table(path: Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
             f"the table cannot be read ({type(error).__name__}).",
             code="COH-002",
             where=str(path),
+            why="The cohort is unknown.",
             action="Save it as CSV with commas and a header line, or as Parquet.",
         ) from None
     if frame.columns.duplicated().any():
-        raise DataProblem("a column name appears twice.", code="COH-003", where=f"{path}:1")
+        raise _repeated("a column name appears twice.", path)
     if frame.empty:
         raise _no_rows(path)
     frame.attrs["lines"] = lines
@@ -105,7 +122,7 @@ def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
         raise _missing_column(absent[0], path, frame, used_by="`columns` in study.yaml")
     clash = [n for n, c in spec.columns.items() if n in frame.columns and n != c]
     if clash:
-        raise DataProblem(f"column {clash[0]!r} would appear twice after renaming.", code="COH-003", where=f"{path}:1")
+        raise _repeated(f"column {clash[0]!r} would appear twice after renaming.", path)
     frame = frame.rename(columns={column: name for name, column in spec.columns.items()})
     for name, use in ((spec.case_id, "it names the case"), (spec.patient, "patients are the clusters")):
         if name not in frame.columns:
@@ -131,7 +148,13 @@ def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
     ids = frame[spec.case_id]
     blank = ids.isna() | (ids.astype(str).str.strip() == "")
     if blank.any():
-        raise DataProblem("a case has no id.", code="COH-006", where=line(blank))
+        raise DataProblem(
+            "a case has no id.",
+            code="COH-006",
+            where=line(blank),
+            why="Its measurements could not be traced back to it.",
+            action="Give every case its own id.",
+        )
     doubled = ids.astype(str).str.strip().duplicated()
     if doubled.any():
         raise DataProblem(
@@ -157,6 +180,7 @@ def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
             "the table has no column of images.",
             code="COH-008",
             where=f"{path}:1",
+            why="There is nothing to measure.",
             action="Add a column `input` (and `reference`) with paths relative to the cohort folder.",
         )
     for role in roles:
@@ -193,7 +217,7 @@ def _check_csv(path: Path) -> list[int]:
         try:
             header = next(reader, [])
             if len(set(header)) < len(header):
-                raise DataProblem("a column name appears twice.", code="COH-003", where=f"{path}:1")
+                raise _repeated("a column name appears twice.", path)
             start = reader.line_num + 1
             for row in reader:
                 if row and len(row) != len(header):
@@ -206,8 +230,24 @@ def _check_csv(path: Path) -> list[int]:
     return lines
 
 
+def _repeated(what: str, path: Path) -> DataProblem:
+    return DataProblem(
+        what,
+        code="COH-003",
+        where=f"{path}:1",
+        why="Which of the two is meant is unclear.",
+        action="Rename or remove one of them.",
+    )
+
+
 def _no_rows(path: Path) -> DataProblem:
-    return DataProblem("the table has no rows.", code="COH-004", where=str(path), why="There is nothing to evaluate.")
+    return DataProblem(
+        "the table has no rows.",
+        code="COH-004",
+        where=str(path),
+        why="There is nothing to evaluate.",
+        action="Add one row per case.",
+    )
 
 
 def _missing_column(name: str, path: Path, frame: pd.DataFrame, *, used_by: str) -> DataProblem:

@@ -114,7 +114,7 @@ def read_nifti(path: Path) -> Image:
     factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
     spacing = tuple(round(float(z) * factor, 6) for z in reversed(header.get_zooms()[: len(shape)]))
     if min(spacing) <= 0:
-        raise DataProblem(f"the header declares a spacing of {spacing} mm.", code="DCM-021", where=str(path))
+        raise _unusable(f"the header declares a spacing of {spacing} mm.", str(path))
     warnings = [] if unit != "unknown" else ["NIfTI does not state its length unit; mm assumed"]
     directions: tuple[Vector, ...] = ()
     origin: tuple[float, ...] = ()
@@ -146,12 +146,12 @@ def _open_nifti(path: Path) -> tuple[Any, tuple[int, ...]]:
     except (nibabel.filebasedimages.ImageFileError, *_DAMAGE) as error:
         raise _refused(error, str(path)) from None
     if not isinstance(volume, nibabel.Nifti1Image):
-        raise DataProblem("this file is not NIfTI.", code="DCM-021", where=str(path))
+        raise _unusable("this file is not NIfTI.", str(path))
     _check_shape(shape, str(path))
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (2, 3):
-        raise DataProblem(f"the volume has {len(shape)} axes; 2 or 3 are read.", code="DCM-021", where=str(path))
+        raise _unusable(f"the volume has {len(shape)} axes; 2 or 3 are read.", str(path))
     return volume, shape
 
 
@@ -184,11 +184,17 @@ def _check_declared(stream: Any, where: str) -> None:
 
 def _check_shape(shape: tuple[int, ...], where: str) -> None:
     if math.prod(shape) > MAXIMUM_VOXELS or any(n < 1 for n in shape):
-        raise DataProblem(
-            f"the header declares shape {shape}; an image has 1 to {MAXIMUM_VOXELS} voxels.",
-            code="DCM-021",
-            where=where,
-        )
+        raise _unusable(f"the header declares shape {shape}; an image has 1 to {MAXIMUM_VOXELS} voxels.", where)
+
+
+def _unusable(what: str, where: str) -> DataProblem:
+    return DataProblem(
+        what,
+        code="DCM-021",
+        where=where,
+        why="Nothing else than a two- or three-dimensional image of numbers can be measured.",
+        action="Save the image again as one.",
+    )
 
 
 def _refused(error: Exception, where: str) -> DataProblem:
@@ -215,5 +221,5 @@ def _finite(array: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float3
 
 def _image(array: npt.NDArray[Any], path: Path, where: str) -> Image:
     if array.ndim not in (2, 3):
-        raise DataProblem(f"the array has shape {array.shape}; 2 or 3 axes are read.", code="DCM-021", where=where)
+        raise _unusable(f"the array has shape {array.shape}; 2 or 3 axes are read.", where)
     return Image(array=_finite(np.asarray(array, np.float32), where), spacing_mm=(), unit="", files=(path,))

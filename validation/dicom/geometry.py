@@ -68,7 +68,13 @@ def stack(
     normal = np.cross(rows, columns)
     length = float(np.linalg.norm(normal))
     if abs(length - 1) > 0.01:
-        raise DataProblem("the direction cosines are not two perpendicular unit vectors.", code="DCM-010", where=where)
+        raise DataProblem(
+            "the direction cosines are not two perpendicular unit vectors.",
+            code="DCM-010",
+            where=where,
+            why="The order and distance of slices cannot be computed.",
+            action="Export the series again.",
+        )
     along = positions @ (normal / length)
     order = np.argsort(along, kind="stable")
     warnings: list[str] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +79,9 @@ def read_dataset(path: Path) -> FileDataset:
     import pydicom
 
     with _refusing(path):
-        return pydicom.dcmread(path)
+        ds = pydicom.dcmread(path)
+        ds.walk(lambda _dataset, _element: None)  # pydicom converts values late; damaged ones must be found here
+        return ds
 
 
 def read_header(path: Path) -> Header | None:
@@ -101,8 +105,7 @@ def read_header(path: Path) -> Header | None:
     with _refusing(path), path.open("rb") as stream:
         ds = read_partial(stream, stop_when=at_pixels)
         left = path.stat().st_size - stream.tell()
-    complete = None if not ends else ends[0] <= left
-    return header_of(ds, path, complete=complete)
+        return header_of(ds, path, complete=None if not ends else ends[0] <= left)
 
 
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data
@@ -113,8 +116,13 @@ _UNDEFINED = 0xFFFFFFFF  # encapsulated: only the decoder can tell whether it is
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     """Turn what pydicom raises on strange files into a DataProblem."""
+    import pydicom.config
     from pydicom.errors import InvalidDicomError
 
+    # pydicom's warnings quote values, which may identify a patient, and end up on the terminal
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     try:
         with path.open("rb") as stream:
             deflated = _DEFLATED in stream.read(4096)
@@ -158,6 +166,14 @@ def _refusing(path: Path) -> Iterator[None]:
 def header_of(ds: Any, path: Path, *, complete: bool | None = True) -> Header | None:
     """Return the facts of a dataset that is already in memory."""
     if "Rows" not in ds or "Columns" not in ds:
+        if _should_be_image(ds):
+            raise DataProblem(
+                "this DICOM image ends before its header does, or states no size.",
+                code="DCM-002",
+                where=str(path),
+                why="A damaged slice would silently leave the series.",
+                action="Export or copy the file again.",
+            )
         return None
     rows, columns = _integer(ds, "Rows", path), _integer(ds, "Columns", path)
     frames = _integer(ds, "NumberOfFrames", path) if ds.get("NumberOfFrames") not in (None, "") else 1
@@ -166,6 +182,8 @@ def header_of(ds: Any, path: Path, *, complete: bool | None = True) -> Header | 
             f"the header declares {frames} x {rows} x {columns} pixels, which is not an image that can be read.",
             code="DCM-003",
             where=str(path),
+            why=f"The size is impossible or beyond {MAXIMUM_VOXELS} voxels.",
+            action="Export the file again.",
         )
     orientation = _floats(ds.get("ImageOrientationPatient"), 6)
     position = _floats(ds.get("ImagePositionPatient"), 3)
@@ -194,6 +212,18 @@ def header_of(ds: Any, path: Path, *, complete: bool | None = True) -> Header | 
         enhanced="PerFrameFunctionalGroupsSequence" in ds,
         tags=tags,
     )
+
+
+def _should_be_image(ds: Any) -> bool:
+    """Return whether the SOP class is one of images, or is missing, so that an absent size means damage."""
+    from pydicom.uid import UID
+
+    meta = getattr(ds, "file_meta", None)
+    uid = (meta.get("MediaStorageSOPClassUID") if meta is not None else None) or ds.get("SOPClassUID")
+    if not uid:
+        return True
+    name = UID(str(uid)).name
+    return "Image Storage" in name or name in ("RT Dose Storage", "Segmentation Storage", "Parametric Map Storage")
 
 
 def unit_of(ds: Any) -> str:
@@ -225,7 +255,13 @@ def _integer(ds: Any, keyword: str, path: Path) -> int:
     try:
         return int(ds[keyword].value)
     except (TypeError, ValueError):
-        raise DataProblem(f"{keyword} is not a whole number.", code="DCM-003", where=str(path)) from None
+        raise DataProblem(
+            f"{keyword} is not a whole number.",
+            code="DCM-003",
+            where=str(path),
+            why="The size of the image is unknown.",
+            action="Export the file again.",
+        ) from None
 
 
 def _floats(value: Any, count: int) -> list[float] | None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from validation.dicom.arrays import check_nifti, check_npy, check_npz, read_nifti, read_npy, read_npz
 from validation.dicom.headers import Header, read_header
 from validation.dicom.image import Image, Tag
+from validation.dicom.pixels import no_pixels
 from validation.dicom.series import index_series, inspect_series, read_series, series_headers, series_tags
 from validation.errors import DataProblem
 
@@ -161,7 +162,7 @@ def _headers(place: Place, root: Path, index: SeriesIndex | None) -> list[Header
         return [h for path in (index or SeriesIndex(root)).files(place.key) if (h := read_header(path)) is not None]
     header = read_header(place.path)
     if header is None:
-        raise DataProblem("this DICOM file holds no image.", code="DCM-004", where=str(place.path))
+        raise no_pixels(place.path)
     return [header]
 
 

@@ -48,7 +48,7 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
             files=(header.path,),
         )
     if len(ds.PerFrameFunctionalGroupsSequence) != header.frames:
-        raise DataProblem("functional groups and frames differ in number.", code="DCM-014", where=where)
+        raise _unplaced("functional groups and frames differ in number.", where)
     positions, orientations, spacings, units = [], [], [], []
     volume = np.empty(stored.shape, np.float32)
     for frame in range(header.frames):
@@ -57,9 +57,7 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
             for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation")
         )
         if place is None or plane is None or measures is None:
-            raise DataProblem(
-                "a frame does not state its position, orientation or pixel spacing.", code="DCM-014", where=where
-            )
+            raise _unplaced("a frame does not state its position, orientation or pixel spacing.", where)
         positions.append([float(v) for v in place.ImagePositionPatient])
         orientations.append([float(v) for v in plane.ImageOrientationPatient])
         spacings.append(tuple(float(v) for v in measures.PixelSpacing))
@@ -73,9 +71,21 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
                 stored[frame], number_of(transform, "RescaleSlope"), number_of(transform, "RescaleIntercept")
             )
     if len(set(units)) > 1:
-        raise DataProblem(f"frames have different units: {', '.join(sorted(set(units)))}.", code="DCM-012", where=where)
+        raise DataProblem(
+            f"frames have different units: {', '.join(sorted(set(units)))}.",
+            code="DCM-012",
+            where=where,
+            why="Values in different units cannot be measured together.",
+            action="Separate the frames into files of one kind.",
+        )
     if len(set(spacings)) > 1:
-        raise DataProblem("frames differ in pixel spacing.", code="DCM-013", where=where)
+        raise DataProblem(
+            "frames differ in pixel spacing.",
+            code="DCM-013",
+            where=where,
+            why="They do not form one volume.",
+            action="Separate the frames into files of one kind.",
+        )
     geometry = stack(np.array(positions), np.array(orientations), declared_tilt_deg=header.tilt, where=where)
     tags = dict(header.tags)
     for name in (
@@ -92,7 +102,7 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
     row, column = spacings[0]
     single = header.frames == 1
     if not single and geometry.spacing_mm is None:
-        raise DataProblem("frames do not form a volume.", code="DCM-014", where=where)
+        raise _unplaced("frames do not form a volume.", where)
     return Image(
         array=volume[0] if single else volume[list(geometry.order)],
         spacing_mm=(row, column) if single or geometry.spacing_mm is None else (geometry.spacing_mm, row, column),
@@ -103,4 +113,14 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
         directions=geometry.directions[1:] if single else geometry.directions,
         origin_mm=geometry.origin_mm,
         files=(header.path,),
+    )
+
+
+def _unplaced(what: str, where: str) -> DataProblem:
+    return DataProblem(
+        what,
+        code="DCM-014",
+        where=where,
+        why="The order of frames cannot be established.",
+        action="Export the image with its functional groups.",
     )

@@ -39,7 +39,7 @@ def check_photometric(header: Header) -> None:
 def no_pixels(path: Path) -> DataProblem:
     """Return the problem of a file whose pixel data are absent (DCM-004)."""
     return DataProblem(
-        "this DICOM file has a header but no pixel data.",
+        "this DICOM file has a header but no pixel data, or was cut off before them.",
         code="DCM-004",
         where=str(path),
         why="There is nothing to measure.",
@@ -72,8 +72,14 @@ def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
     from pydicom.pixels.utils import pixel_array
 
     syntax = getattr(ds.file_meta, "TransferSyntaxUID", None)
-    if syntax is None:
-        raise DataProblem("the file does not state its transfer syntax.", code="DCM-006", where=str(path))
+    if syntax is None or not syntax.is_transfer_syntax:
+        raise DataProblem(
+            "the file does not state its transfer syntax.",
+            code="DCM-006",
+            where=str(path),
+            why="How its pixels are stored is unknown.",
+            action="Export the file again.",
+        )
     _check_codestream(ds, path)
     try:
         return pixel_array(ds, raw=True)

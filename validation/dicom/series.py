@@ -59,7 +59,13 @@ def series_headers(folder: Path, uid: str | None = None) -> list[Header]:
         If there is no DICOM image (DCM-007), or more than one series and no ``uid`` (DCM-008).
     """
     if not folder.is_dir():
-        raise DataProblem("there is no such folder.", code="DCM-007", where=str(folder))
+        raise DataProblem(
+            "there is no such folder.",
+            code="DCM-007",
+            where=str(folder),
+            why="The case has no image.",
+            action="Check the path in the case table.",
+        )
     headers = [h for path in dicom_files(folder) if (h := read_header(path)) is not None]
     if uid is not None:
         headers = [h for h in headers if h.series_uid == uid]
@@ -91,6 +97,12 @@ def check_series(headers: Sequence[Header], where: str) -> tuple[str, ...]:
         Doubled SOP Instance UIDs (DCM-009), mixed units, modalities or photometric interpretations (DCM-012),
         different sizes (DCM-013), or missing spacing in part of the files (DCM-014).
     """
+    for header in headers:
+        if header.complete is None:
+            raise no_pixels(header.path)
+        if not header.complete:
+            raise truncated(header.path)
+        check_photometric(header)
     doubled = sum(count - 1 for count in Counter(h.sop_uid for h in headers).values())
     if doubled:
         raise DataProblem(
@@ -122,21 +134,25 @@ def check_series(headers: Sequence[Header], where: str) -> tuple[str, ...]:
             action="Export the series again.",
         )
     if len({(h.rows, h.columns) for h in headers}) > 1:
-        raise DataProblem("slices of this series differ in size.", code="DCM-013", where=where)
+        raise _not_one_volume("slices of this series differ in size.", where)
     if len({h.pixel_spacing for h in headers}) > 1:
-        raise DataProblem("slices of this series differ in pixel spacing.", code="DCM-013", where=where)
-    for header in headers:
-        if header.complete is None:
-            raise no_pixels(header.path)
-        if not header.complete:
-            raise truncated(header.path)
-        check_photometric(header)
+        raise _not_one_volume("slices of this series differ in pixel spacing.", where)
     warnings: list[str] = []
     if len({(h.slope, h.intercept) for h in headers}) > 1:
         warnings.append("rescale slope or intercept changes within the series; each slice is rescaled by its own")
     if headers[0].photometric == "MONOCHROME1":
         warnings.append("MONOCHROME1: values are kept as stored, only the display is inverted")
     return tuple(warnings)
+
+
+def _not_one_volume(what: str, where: str) -> DataProblem:
+    return DataProblem(
+        what,
+        code="DCM-013",
+        where=where,
+        why="They do not form one volume.",
+        action="Separate them into series or cases of their own.",
+    )
 
 
 def series_tags(headers: Sequence[Header]) -> dict[str, Tag]:
@@ -168,9 +184,15 @@ def inspect_series(headers: Sequence[Header], where: str) -> tuple[list[Header],
     if len(headers) == 1 and (first.frames > 1 or first.enhanced):
         return list(headers), None, warnings
     if any(h.frames > 1 for h in headers):
-        raise DataProblem("a series of several multi-frame files is not one volume.", code="DCM-013", where=where)
+        raise _not_one_volume("several multi-frame files share this series.", where)
     if len(headers) * first.rows * first.columns > MAXIMUM_VOXELS:
-        raise DataProblem(f"the series declares more than {MAXIMUM_VOXELS} voxels.", code="DCM-003", where=where)
+        raise DataProblem(
+            f"the series declares more than {MAXIMUM_VOXELS} voxels.",
+            code="DCM-003",
+            where=where,
+            why="It would not fit into memory.",
+            action="Split it into cases.",
+        )
     placed = [(h.position, (*h.orientation[0], *h.orientation[1])) for h in headers if h.position and h.orientation]
     if len(placed) < len(headers):
         if len(headers) == 1:
@@ -237,7 +259,7 @@ def _read_slice(expected: Header) -> tuple[npt.NDArray[np.float32], int]:
     ds = read_dataset(expected.path)
     header = header_of(ds, expected.path)
     if header is None or (header.rows, header.columns) != (expected.rows, expected.columns):
-        raise DataProblem("the file changed while it was read.", code="DCM-002", where=str(expected.path))
+        raise truncated(expected.path, ": the file changed while it was read")
     stored = decode(ds, expected.path)
     if stored.shape != (header.rows, header.columns):
         raise truncated(expected.path, f": they decode to shape {stored.shape}")
