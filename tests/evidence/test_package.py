@@ -109,7 +109,9 @@ def test_unsafe_archives_are_refused(run: Path, tmp_path: Path, monkeypatch: pyt
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(IntegrityProblem, match="link"), open_run(bad):
         pass
-    bad = _repack(sound, tmp_path / "bad.zip", **{f"{run.name}/Results.json": b"{}"})
+    bad = _repack(sound, tmp_path / "bad.zip")
+    with zipfile.ZipFile(bad, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(f"{run.name}/results.json", b"{}")
     with pytest.raises(IntegrityProblem, match="twice"), open_run(bad):
         pass
     monkeypatch.setattr(package, "_ALWAYS_ALLOWED", 1000)

@@ -130,15 +130,22 @@ def compare_files(run_folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     wrong: dict[str, str] = {}
     for entry in manifest["files"]:
         name = entry["name"]
-        if name not in present:
-            wrong[name] = "missing"
-        elif (run_folder / name).stat().st_size != entry["size"]:
-            wrong[name] = f"changed: {(run_folder / name).stat().st_size} bytes instead of {entry['size']}"
-        elif sha256_file(run_folder / name) != entry["sha256"]:
-            wrong[name] = "changed: its SHA-256 is not the one in the manifest"
+        what = _compare(run_folder / name, entry) if name in present else "missing"
+        if what:
+            wrong[name] = what
     listed = {entry["name"] for entry in manifest["files"]}
     wrong.update({name: "not part of the run: it was added after the run was closed" for name in present - listed})
     return dict(sorted(wrong.items()))
+
+
+def _compare(path: Path, entry: dict[str, Any]) -> str:
+    try:
+        size = path.stat().st_size
+        if size != entry["size"]:
+            return f"changed: {size} bytes instead of {entry['size']}"
+        return "" if sha256_file(path) == entry["sha256"] else "changed: its SHA-256 is not the one in the manifest"
+    except OSError as problem:
+        return f"it cannot be read: {problem.strerror or type(problem).__name__}"
 
 
 def _is_listed(name: str) -> bool:
@@ -166,4 +173,10 @@ def _refused(name: str, why: str) -> IntegrityProblem:
 
 
 def _unreadable(problem: OSError) -> None:
-    raise problem
+    raise IntegrityProblem(
+        f"it cannot be read: {problem.strerror or type(problem).__name__}.",
+        code="EVD-001",
+        where=str(problem.filename),
+        why="What cannot be read cannot be verified.",
+        action="Give the account that verifies the right to read the run.",
+    ) from None

@@ -166,9 +166,9 @@ def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
             raise _refused(path, f"{name} is a link or a special file")
         if member.flag_bits & 0x1:
             raise _refused(path, f"{name} is encrypted")
-        if name.casefold() in seen:
+        if name in seen:
             raise _refused(path, f"{name} is there twice")
-        seen.add(name.casefold())
+        seen.add(name)
     size, packed = sum(m.file_size for m in members), path.stat().st_size
     if len(members) > _MOST_MEMBERS or size > max(_ALWAYS_ALLOWED, _HIGHEST_RATIO * packed):
         raise _refused(path, f"{len(members)} members of {size} bytes come out of {packed} bytes: it may be a bomb")
