@@ -16,17 +16,34 @@ def command() -> None:
 
 @command.command()
 @click.argument("scores", type=click.Path(path_type=Path))
-@click.option("--endpoint", type=click.Choice(["auc"]), default="auc", show_default=True)
+@click.option(
+    "--endpoint",
+    type=click.Choice(
+        [
+            "auc",
+            "sensitivity",
+            "specificity",
+            "partial_auc",
+            "sensitivity_at_specificity",
+            "specificity_at_sensitivity",
+        ]
+    ),
+    default="auc",
+    show_default=True,
+)
+@click.option("--at", type=float, default=0.9, show_default=True, help="The fixed specificity or sensitivity.")
+@click.option("--band", type=(float, float), default=(0.8, 1.0), show_default=True, help="Band of the partial AUC.")
+@click.option("--band-of", type=click.Choice(["specificity", "sensitivity"]), default="specificity", show_default=True)
 @click.option(
     "--method",
-    type=click.Choice(["auto", "or"]),
+    type=click.Choice(["auto", "or", "dbm", "ustat"]),
     default="auto",
     show_default=True,
     help="auto: Obuchowski-Rockette if fully crossed, else U-statistics.",
 )
 @click.option(
     "--covariance",
-    type=click.Choice(["jackknife", "delong", "unbiased"]),
+    type=click.Choice(["jackknife", "delong", "unbiased", "bootstrap"]),
     default="jackknife",
     show_default=True,
 )

@@ -54,20 +54,19 @@ def delong_covariance(sums: PairSums) -> Any:
     return total
 
 
-def unbiased_covariance(sums: PairSums) -> Any:
-    """Return the unbiased covariance of empirical AUCs (Bamber 1975; Gallas 2006), for any overlap of the cases read.
+def covariance_of_moments(numerator: Any, denominator: Any) -> Any:
+    """Return the unbiased covariance (Bamber 1975; Gallas 2006) from sums of products, for any overlap of the cases read.
 
-    The four sums of products over pairs of pairs (same pair, same positive, same negative, any) are turned into
-    averages over pairs of pairs that differ in exactly the stated cases; the covariance is the sum of those averages weighted by
-    how often each occurs, less the product of the means, each part being unbiased. Two entries without a common case have
+    The four sums of products over pairs of pairs (same pair, same positive, same negative, any) are turned into averages
+    over pairs of pairs that share exactly the stated cases; the covariance is the sum of those averages weighted by how
+    often each occurs, less the product of the means, each part being unbiased. Two entries without a common case have
     covariance 0. doi:10.1016/j.acra.2005.11.030
 
-    Raises
-    ------
-    ValueError
-        If the sums of products were not formed.
+    Parameters
+    ----------
+    numerator, denominator
+        ``(T, Q, Q, 4)`` from :func:`product_moments`.
     """
-    numerator, denominator = product_moments(sums)
     xp = array_namespace(numerator)
     exact_n, exact_d = _exactly(numerator), _exactly(denominator)
     safe = xp.where(exact_d > 0, exact_d, xp.ones_like(exact_d))
@@ -79,9 +78,16 @@ def unbiased_covariance(sums: PairSums) -> Any:
 
 
 def product_moments(sums: PairSums) -> tuple[Any, Any]:
-    """Return the sums of products of two kernels ``(T, Q, Q, 4)`` and the numbers of terms, in the order: the same pair,
-    the same positive case, the same negative case, any two pairs.
-    """  # noqa: D205 - one sentence that does not fit on a line
+    """Return the sums of products of two kernels ``(T, Q, Q, 4)`` and the numbers of terms.
+
+    The last axis: products over the same pair of cases, over pairs with the same positive case, over pairs with the same
+    negative case, over any two pairs.
+
+    Raises
+    ------
+    ValueError
+        If :func:`validation.reader_study.pairs.pair_sums` was called without ``products``.
+    """
     if sums.product is None:
         raise ValueError("pair_sums was called without products=True")
     xp = array_namespace(sums.total)

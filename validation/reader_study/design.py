@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,7 @@ def inspect(scores: ReaderScores) -> Design:
     """Find the design of a study: who read what, how it is nested, which scale was used, and what that allows."""
     read = scores.read
     R, M, N = read.shape
-    who = np.asarray(read.any(axis=2), dtype=bool)
+    who = scores.took_part
     blocks = {frozenset(np.flatnonzero(read[r, m]).tolist()) for r in range(R) for m in range(M) if who[r, m]}
     levels = np.unique(scores.score[read])
     kind = _kind(scores, blocks)
@@ -95,8 +96,19 @@ def one_class_readers(scores: ReaderScores) -> list[tuple[str, str, str]]:
     """Return (reader, modality, class missing) for readers who read something, but no case of one class."""
     found = []
     for label, chosen in (("non-diseased", ~scores.positive), ("diseased", scores.positive)):
-        lacks = scores.read.any(axis=2) & ~scores.read[:, :, chosen].any(axis=2)
+        lacks = scores.took_part & ~scores.read[:, :, chosen].any(axis=2)
         found += [(scores.readers[r], scores.modalities[m], label) for r, m in np.argwhere(lacks)]
+    return found
+
+
+def look_alikes(scores: ReaderScores) -> list[tuple[str, list[str]]]:
+    """Return readers or modalities whose names differ only in letter case, blanks or punctuation marks."""
+    found = []
+    for what, names in (("readers", scores.readers), ("modalities", scores.modalities)):
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), []).append(name)
+        found += [(what, group) for group in groups.values() if len(group) > 1]
     return found
 
 
@@ -104,7 +116,7 @@ def _kind(scores: ReaderScores, blocks: set[frozenset[int]]) -> str:
     """Name the design."""
     read = scores.read
     R, M, _ = read.shape
-    who = read.any(axis=2)
+    who = scores.took_part
     if read.all():
         return "fully_crossed"
     disjoint = sum(len(b) for b in blocks) == len(frozenset().union(*blocks))

@@ -9,7 +9,9 @@ from validation.errors import UsageProblem
 from validation.reader_study.judgement import Claim
 from validation.reader_study.obuchowski_rockette import Effects
 
-Endpoint = Literal["auc", "sensitivity", "specificity"]
+Endpoint = Literal[
+    "auc", "sensitivity", "specificity", "partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity"
+]
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
 
@@ -37,6 +39,10 @@ class AnalysisPlan:
         Whether verdicts on several differences are adjusted by Holm's method.
     threshold
         Ratings of this value or above count as positive decisions, if no decisions were recorded.
+    at
+        The fixed specificity (or sensitivity) of ``sensitivity_at_specificity`` (``specificity_at_sensitivity``).
+    band, band_of
+        The band of specificity or sensitivity of ``partial_auc``.
     replicates, seed
         For the bootstrap covariance.
     """
@@ -51,6 +57,9 @@ class AnalysisPlan:
     control: str | None = None
     holm: bool = True
     threshold: float | None = None
+    at: float = 0.9
+    band: tuple[float, float] = (0.8, 1.0)
+    band_of: Literal["specificity", "sensitivity"] = "specificity"
     replicates: int = 2000
     seed: int = 1
 
@@ -65,6 +74,14 @@ class AnalysisPlan:
             )
         if not 0 <= self.margin < 1 or not 0 < self.alpha < 1:
             raise UsageProblem("the margin must lie in [0, 1) and alpha in (0, 1).", code="RDR-010", where="--margin")
+        if not 0 < self.at < 1 or not 0 <= self.band[0] < self.band[1] <= 1:
+            raise UsageProblem(
+                "a fixed specificity or sensitivity lies between 0 and 1, and a band goes from low to high.",
+                code="RDR-010",
+                where="--at",
+            )
+        if self.replicates < 100:
+            raise UsageProblem("the bootstrap needs at least 100 replicates.", code="RDR-010", where="--replicates")
         if self.method == "dbm" and self.covariance != "jackknife":
             raise UsageProblem(
                 "the DBM method is defined by jackknife pseudovalues.",

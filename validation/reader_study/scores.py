@@ -46,6 +46,11 @@ class ReaderScores:
         """``(reader, modality, case)``: whether the cell was read."""
         return ~np.isnan(self.score)
 
+    @property
+    def took_part(self) -> NDArray[np.bool_]:
+        """``(reader, modality)``: whether the reader read any case under the modality."""
+        return np.asarray(self.read.any(axis=2), dtype=bool)
+
     def select(self, modalities: list[str] | None = None, readers: list[str] | None = None) -> ReaderScores:
         """Return the study restricted to some modalities or readers; cases nobody of them read are dropped."""
         m = [self.modalities.index(name) for name in (modalities or self.modalities)]

@@ -1,0 +1,164 @@
+"""Rows of the result: modalities, differences with verdicts, readers; plain JSON types, ``None`` for what is not defined."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from validation.estimate import Outcome
+from validation.reader_study.judgement import Claim, Comparison, compare
+from validation.reader_study.obuchowski_rockette import Array, Contrast
+from validation.reader_study.plan import AnalysisPlan
+from validation.reader_study.scores import ReaderScores
+
+Pairs = tuple[list[int], list[int]]
+
+
+def modality_rows(scores: ReaderScores, means: Contrast, alpha: float) -> list[dict[str, Any]]:
+    """Return one row per modality, with an interval cut to 0..1."""
+    return [
+        {"modality": name, **_interval(_compare_at(means, (0, m), alpha))} for m, name in enumerate(scores.modalities)
+    ]
+
+
+def difference_rows(
+    scores: ReaderScores, contrasts: Contrast, plan: AnalysisPlan, pairs: Pairs
+) -> list[dict[str, Any]]:
+    """Return one row per difference ``a - b``, with Holm's adjustment if there are several and the plan asks for it."""
+    found: list[tuple[tuple[str, str], Comparison]] = []
+    for k, (a, b) in enumerate(zip(*pairs, strict=True)):
+        names = (scores.modalities[a], scores.modalities[b])
+        comparison = compare(
+            float(contrasts.estimate[0, k]),
+            float(contrasts.variance[0, k]),
+            float(contrasts.df[0, k]),
+            claim=plan.claim,
+            margin=plan.margin,
+            alpha=plan.alpha,
+            directed=plan.control is not None,
+            names=names,
+        )
+        found.append((names, comparison))
+    two_sided = plan.claim is Claim.SUPERIORITY and plan.margin == 0
+    limit = plan.alpha if two_sided else plan.alpha / 2
+    adjusted = holm([c.p_value for _, c in found]) if plan.holm and len(found) > 1 else [None] * len(found)
+    rows = []
+    for (names, c), p in zip(found, adjusted, strict=True):
+        outcome, reason = c.outcome, c.reason
+        if p is not None and outcome is Outcome.PASS and p >= limit:
+            outcome, reason = Outcome.FAIL, f"{reason}; not significant after Holm's adjustment (p = {p:.4g})"
+        rows.append(
+            {
+                "a": names[0],
+                "b": names[1],
+                "estimate": c.estimate,
+                "se": c.se,
+                "lower": c.lower,
+                "upper": c.upper,
+                "statistic": c.statistic,
+                "df": c.df,
+                "p_value": c.p_value,
+                "p_adjusted": p,
+                "alternative": "two-sided" if two_sided else "one-sided",
+                "verdict": outcome.value,
+                "reason": reason,
+            }
+        )
+    return rows
+
+
+def reader_rows(scores: ReaderScores, values: Array, variance: Array, alpha: float) -> list[dict[str, Any]]:
+    """Return one row per reader and modality that was read, with an interval over cases (normal law) cut to 0..1.
+
+    Parameters
+    ----------
+    values, variance
+        ``(reader, modality)``.
+    """
+    rows = []
+    read = scores.read
+    for r, m in np.argwhere(scores.took_part):
+        found = compare(float(values[r, m]), float(variance[r, m]), math.inf, alpha=alpha)
+        rows.append(
+            {
+                "reader": scores.readers[r],
+                "modality": scores.modalities[m],
+                **_interval(found),
+                "n_negative": int((read[r, m] & ~scores.positive).sum()),
+                "n_positive": int((read[r, m] & scores.positive).sum()),
+            }
+        )
+    return rows
+
+
+def reader_difference_rows(
+    scores: ReaderScores, contrasts: Contrast, plan: AnalysisPlan, pairs: Pairs
+) -> list[dict[str, Any]]:
+    """Return one row per reader and difference, for readers that read both: descriptive, never judged.
+
+    Arrays of the contrast are ``(trial, reader, pair)``.
+    """
+    rows = []
+    who = scores.took_part
+    for r, reader in enumerate(scores.readers):
+        for k, (a, b) in enumerate(zip(*pairs, strict=True)):
+            if not (who[r, a] and who[r, b]):
+                continue
+            found = _compare_at(contrasts, (0, r, k), plan.alpha)
+            rows.append(
+                {
+                    "reader": reader,
+                    "a": scores.modalities[a],
+                    "b": scores.modalities[b],
+                    "estimate": found.estimate,
+                    "se": found.se,
+                    "lower": found.lower,
+                    "upper": found.upper,
+                    "statistic": found.statistic,
+                    "p_value": found.p_value,
+                    "reason": "" if found.lower is not None else found.reason,
+                }
+            )
+    return rows
+
+
+def holm(p_values: list[float | None]) -> list[float | None]:
+    """Return Holm's adjusted p-values; a test without one counts in the number of tests and stays ``None``.
+
+    >>> holm([0.01, 0.04, None])
+    [0.03, 0.08, None]
+    """
+    order = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    running = 0.0
+    for rank, (p, i) in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p))
+        adjusted[i] = running
+    return adjusted
+
+
+def number(value: Any) -> float | None:
+    """Return a float, or ``None`` for NaN and infinity."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _compare_at(contrast: Contrast, place: tuple[int, ...], alpha: float) -> Comparison:
+    """Compare one entry with 0, two-sided."""
+    return compare(
+        float(contrast.estimate[place]), float(contrast.variance[place]), float(contrast.df[place]), alpha=alpha
+    )
+
+
+def _interval(found: Comparison) -> dict[str, Any]:
+    """Return the estimate with an interval cut to 0..1."""
+    return {
+        "estimate": found.estimate,
+        "se": found.se,
+        "df": found.df,
+        "lower": None if found.lower is None else max(0.0, found.lower),
+        "upper": None if found.upper is None else min(1.0, found.upper),
+        "reason": found.reason if found.lower is None else "",
+    }
