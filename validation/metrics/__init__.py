@@ -1,6 +1,11 @@
 """Metrics: pure functions, registered by name (see :mod:`validation.registry`)."""
 
+from __future__ import annotations
+
+import inspect
 from importlib import import_module
+
+from validation.registry import Metric, get_metric
 
 # One line per module that registers metrics. Explicit, so that what counts as a metric can be read here.
 MODULES: tuple[str, ...] = (
@@ -13,8 +18,36 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.observer",
 )
 
+# Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "full_reference": ("rmse", "mae", "hu_bias", "psnr", "ssim", "worst_local_error"),
+    "noise_texture": ("noise_magnitude", "nps_mean_frequency", "nps_peak_frequency"),
+}
+
 
 def load() -> None:
     """Import every module that registers metrics; the second call costs nothing."""
     for module in MODULES:
         import_module(module)
+
+
+def select(names: tuple[str, ...]) -> list[Metric]:
+    """Return the metrics of the names, groups (:data:`GROUPS`) written out, each once, in order.
+
+    Raises
+    ------
+    UsageProblem
+        If a name is neither a metric nor a group (MET-001).
+    """
+    load()
+    chosen = dict.fromkeys(metric for name in names for metric in GROUPS.get(name, (name,)))
+    return [get_metric(name) for name in chosen]
+
+
+def undefined_reason(metric: Metric) -> str:
+    """Return when the metric is undefined: the paragraph of its docstring that begins with "Undefined (NaN)"."""
+    for paragraph in (inspect.getdoc(metric.function) or "").split("\n\n"):
+        text = " ".join(paragraph.split())
+        if text.startswith("Undefined (NaN) "):
+            return "undefined " + text.removeprefix("Undefined (NaN) ").rstrip(".")
+    return "the metric is not defined for these data"

@@ -51,8 +51,9 @@ def power_spectrum(
 ) -> tuple[Tensor, Tensor]:
     """Return the two-dimensional NPS per case ``(B, roi_size, roi_size)`` and the number of regions ``(B,)``.
 
-    ``NPS(u, v) = dx dy / (Nx Ny) * mean |DFT2(roi - trend)|^2``, ICRU Report 87, in-plane, image unit^2 mm^2; frequencies in
-    the order of :func:`torch.fft.fftfreq`. Its integral over frequency is the variance of the detrended regions.
+    ``NPS(u, v) = dx dy / (Nx Ny) * mean |DFT2(roi - trend)|^2``, ICRU Report 87, in-plane, image unit^2 mm^2;
+    frequencies in the order of :func:`torch.fft.fftfreq`. Its integral over frequency is the variance of the
+    detrended regions.
     """
     if detrend not in DETREND_ORDERS:
         raise UsageProblem(
