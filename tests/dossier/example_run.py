@@ -12,6 +12,7 @@ import yaml
 
 from validation.digest import sha256_json
 from validation.estimate import Estimate
+from validation.evidence.events import Event
 from validation.evidence.results import write_results
 
 VENDORS = ("Simulated A", "Simulated B", "Simulated C")
@@ -54,39 +55,22 @@ def write_example_run(folder: Path, *, patients: int = 48, draft: bool = False, 
     }
     (run / "protocol.lock.yaml").write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
     _write_json(run / "environment.json", _environment())
-    events = [
-        {"sequence": 0, "time": "2026-11-22T02:00:00Z", "event": "run_started", "detail": {"device": "cpu"}},
-        {"sequence": 1, "time": "2026-11-22T02:00:04Z", "event": "sealed_set_opened", "detail": {"purpose": "final analysis"}},
-        {"sequence": 2, "time": "2026-11-22T02:06:10Z", "event": "deviation", "detail": {
-            "description": "One series was re-read after a read error.", "class": "minor", "impact": "none on the estimates"}},
-        {"sequence": 3, "time": "2026-11-22T02:09:30Z", "event": "judged", "detail": {}},
-    ]  # fmt: skip
-    (run / "events.jsonl").write_text("".join(json.dumps(e, sort_keys=True) + "\n" for e in events), encoding="utf-8")
-    ledger = [
-        {
-            "sequence": 0,
-            "time": "2026-11-02T09:14:07Z",
-            "action": "lock",
-            "by": "Example Signer",
-            "purpose": "version 1.0.0",
-        },
-        {
-            "sequence": 1,
-            "time": "2026-11-05T10:00:00Z",
-            "action": "amend",
-            "by": "Example Signer",
-            "purpose": "version 1.1.0",
-        },
-        {
-            "sequence": 2,
-            "time": "2026-11-22T02:00:04Z",
-            "action": "open",
-            "by": "Example Signer",
-            "purpose": "final analysis",
-        },
-    ]
-    (folder / "ledger.jsonl").write_text(
-        "".join(json.dumps(e, sort_keys=True) + "\n" for e in ledger), encoding="utf-8"
+    _write_chain(
+        run / "events.jsonl",
+        [
+            ("2026-11-22T02:00:00Z", "validation 0.1.0", "run-started", ""),
+            ("2026-11-22T02:06:10Z", "validation 0.1.0", "deviation", "One series was read twice after a read error."),
+            ("2026-11-22T02:09:30Z", "validation 0.1.0", "judged", ""),
+        ],
+    )
+    _write_chain(
+        folder / "ledger.jsonl",
+        [
+            ("2026-11-02T09:14:07Z", "Example Signer", "locked", "version 1.0.0"),
+            ("2026-11-05T10:00:00Z", "Example Signer", "amended", "version 1.1.0"),
+            ("2026-11-22T02:00:04Z", "Example Signer", "cohort-opened", "final analysis"),
+            ("2026-11-23T08:00:00Z", "Example Signer", "cohort-opened", "after the run: must not appear"),
+        ],
     )
     results = _results(rng, cases, table, lock, draft=draft, conclusive=conclusive)
     for entry in results["endpoints"]["E2"]["worst_cases"]:
@@ -97,6 +81,16 @@ def write_example_run(folder: Path, *, patients: int = 48, draft: bool = False, 
 
 def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _write_chain(path: Path, entries: list[tuple[str, str, str, str]]) -> None:
+    previous = "0" * 64
+    lines = []
+    for seq, (time, actor, action, reason) in enumerate(entries):
+        event = Event(seq=seq, prev_sha256=previous, time=time, actor=actor, action=action, reason=reason)
+        previous = event.sha256()
+        lines.append(event.line() + b"\n")
+    path.write_bytes(b"".join(lines))
 
 
 def _cases(rng: np.random.Generator, patients: int) -> pd.DataFrame:

@@ -32,6 +32,10 @@ class DocumentKind(_Part):
     title: str
     signs: str = Field(description="Role of the person who signs it.")
     sections: list[Section] = Field(min_length=1)
+    filing: str = Field(default="", description="The filing whose clauses the document fills in, if any.")
+    points_to_pages: bool = Field(
+        default=False, description="Whether it names pages of other documents; laid out after them."
+    )
     requirements: list[str] = Field(default_factory=list, description="Ids of the requirements it answers.")
 
 
@@ -43,10 +47,36 @@ class PathwayOrder(_Part):
     documents: list[str] = Field(min_length=1)
 
 
-class Citation(_Part):
-    """A document or clause that templates cite."""
+class FactOf(_Part):
+    """A fact that fills a clause, with the words in front of it."""
 
-    text: str
+    id: str
+    label: str = ""
+
+
+class Pointer(_Part):
+    """A section of another document that fills a clause."""
+
+    document: str
+    section: str
+
+
+class Clause(_Part):
+    """One clause of a filing: what is asked, and what of it comes from the record or from a person."""
+
+    clause: str
+    asks: str
+    facts: list[FactOf] = Field(default_factory=list)
+    pointers: list[Pointer] = Field(default_factory=list)
+    person: str = ""
+
+
+class Filing(_Part):
+    """The clauses that a document of a filing answers."""
+
+    cite: str
+    intro: str
+    rows: list[Clause]
 
 
 class Catalogue(_Part):
@@ -59,6 +89,7 @@ class Catalogue(_Part):
     words: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Words that codes of the record stand for."
     )
+    filings: dict[str, Filing] = Field(default_factory=dict)
     forbidden: dict[str, list[str]] = Field(
         default_factory=dict, description="Wording that no document may use, by claim type."
     )

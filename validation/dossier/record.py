@@ -20,6 +20,7 @@ from validation.errors import RunProblem
 from validation.evidence.results import lookup
 
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_ESTIMATED = {"value", "lower", "upper", "shift", "p_value", "p_adjusted"}
 TAG_LENGTH = 64  # Word refuses a content control whose tag is longer
 
 
@@ -102,7 +103,7 @@ class Record:
         """Return a fact as every document prints it, without its unit."""
         value = self.raw(identifier)
         if value is None:
-            return "not estimable"
+            return "not estimable" if identifier.rpartition(".")[2] in _ESTIMATED else "not given"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, int | float):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from validation.dossier.record import Record
 from validation.errors import IntegrityProblem
+from validation.evidence.events import EVENTS_FILE, LEDGER_FILE, read_events, verify_chain
 from validation.evidence.results import read_results
 
 if TYPE_CHECKING:
@@ -42,12 +44,10 @@ class RunFiles:
             content = self._json(f"{name}.json")
             if content is not None:
                 sources[name] = content
-        events = self._json_lines(self.folder / "events.jsonl")
-        if events:
-            sources["events"] = {str(i): event for i, event in enumerate(events)}
-        ledger = self._json_lines(self._study_file("ledger.jsonl"))
-        if ledger:
-            sources["ledger"] = {str(i): entry for i, entry in enumerate(ledger)}
+        for name, path in (("events", self.folder / EVENTS_FILE), ("ledger", self._study_file(LEDGER_FILE))):
+            if path.is_file():
+                verify_chain(path)
+                sources[name] = {str(e.seq): asdict(e) for e in read_events(path)}
         return Record(sources)
 
     @cached_property
@@ -95,10 +95,6 @@ class RunFiles:
     def _json(self, name: str) -> Any:
         data = self._bytes(self.folder / name)
         return None if data is None else _parsed(data, name)
-
-    def _json_lines(self, path: Path) -> list[Any]:
-        data = self._bytes(path)
-        return [_parsed(line, path.name) for line in (data or b"").splitlines() if line.strip()]
 
     def _yaml(self, name: str) -> dict[str, Any] | None:
         import yaml

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, nodes
+from jinja2 import FileSystemLoader, StrictUndefined, Undefined, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -32,7 +32,7 @@ _FILTERS = {
     "capitalize",
     "lower",
     "upper",
-    "title",
+    "striptags",
 }
 _TESTS = {"defined", "undefined", "none", "in", "eq", "ne", "mapping", "string", "equalto", "true", "false"}
 _TAGS = re.compile(r"<[^>]*>|<[^>]*$|^[^<]*>", re.DOTALL)
@@ -109,6 +109,8 @@ def typed_numbers(tree: nodes.Template) -> list[tuple[int, str]]:
 
 
 def _text_only(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        return str(value)  # StrictUndefined: raises, naming what is missing
     if isinstance(value, str) or hasattr(value, "__html__"):
         return value
     raise RunProblem(

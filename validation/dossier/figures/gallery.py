@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
 
 from validation.dossier.catalogue import catalogue
 from validation.dossier.figures.canvas import Drawing
-from validation.dossier.figures.intervals import margin_plot
+from validation.dossier.figures.cases import flow_diagram, paired_plot, spectrum_plot
+from validation.dossier.figures.intervals import forest_plot, margin_plot
+from validation.dossier.rounding import is_estimate
 from validation.dossier.runfiles import RunFiles
 from validation.errors import RunProblem
 
@@ -27,77 +28,145 @@ class Gallery:
     def __init__(self, files: RunFiles) -> None:
         self._files = files
         self._drawn: dict[str, Drawing | None] = {}
-        self._kinds: dict[str, Callable[[str, str], Drawing | None]] = {
+        self._kinds = {
             "margin": self._margin,
+            "forest": self._forest,
+            "paired": self._paired,
+            "spectrum": self._spectrum,
+            "flow": self._flow,
         }
 
     def drawing(self, name: str) -> Drawing:
-        """Return a figure that was drawn, by the name it has in HTML (``margin/E1``)."""
+        """Return a figure by the name it has in HTML (``margin/E1``)."""
+        kind, _, subject = name.partition("/")
+        if kind not in self._kinds:
+            raise RunProblem(f"there is no figure of kind {kind!r}.", code="DOS-009", where=name)
+        if name not in self._drawn:
+            self._drawn[name] = self._kinds[kind](name, subject)
         drawing = self._drawn[name]
         if drawing is None:
-            raise KeyError(name)
+            raise RunProblem("the record has nothing to draw for this figure.", code="DOS-009", where=name)
         return drawing
 
     def html(self, kind: str, subject: str) -> Markup:
         """Return a figure as HTML, or nothing where the record has nothing to draw."""
-        if kind not in self._kinds:
-            raise RunProblem(f"there is no figure of kind {kind!r}.", code="DOS-009", where=f"{kind}/{subject}")
         name = f"{kind}/{subject}"
-        if name not in self._drawn:
-            self._drawn[name] = self._kinds[kind](name, str(subject))
-        drawing = self._drawn[name]
-        if drawing is None:
-            return Markup("")
-        return Markup(
-            '<figure data-figure="{}" role="img" aria-label="{}">{}<figcaption>{}</figcaption></figure>'
-        ).format(
-            name,
-            drawing.alternative,
-            Markup(drawing.svg),  # noqa: S704 - drawn here
-            drawing.caption,
-        )
+        try:
+            drawing = self.drawing(name)
+        except RunProblem:
+            if self._drawn.get(name, ...) is None:
+                return Markup("")
+            raise
+        frame = '<figure data-figure="{}"><div role="img" aria-label="{}">{}</div><figcaption>{}</figcaption></figure>'
+        return Markup(frame).format(name, drawing.alternative, Markup(drawing.svg), drawing.caption)  # noqa: S704 - drawn here
 
     def images(self, case_id: str) -> list[dict[str, str]]:
         """Return the stored pictures of a case as data URLs, with the arm each shows."""
         found = []
         for path in self._files.images(str(case_id)):
             arm = path.name[len(str(case_id)) + 1 : -4]
-            found.append(
-                {"arm": arm, "source": "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()}
-            )
+            source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+            found.append({"arm": arm, "source": source})
         return found
 
     def _endpoint(self, subject: str) -> dict[str, Any]:
         found: dict[str, Any] = self._files.record.results["endpoints"][subject]
-        return found
+        hypothesis = dict(found["hypothesis"])
+        if not hypothesis.get("better"):
+            hypothesis["better"] = {"h": "higher", "l": "lower"}.get(str(found.get("direction", ""))[:1])
+        return {**found, "hypothesis": hypothesis}
 
     def _unit(self, unit: str) -> str:
         return catalogue().units.get(unit, unit)
 
-    def _count(self, estimate: dict[str, Any]) -> str:
+    def _counts(self, estimate: dict[str, Any]) -> str:
         clusters = estimate.get("n_clusters")
         return f"n = {estimate['n']} cases" + (f" of {clusters} patients" if clusters is not None else "")
 
-    def _margin(self, name: str, subject: str) -> Drawing | None:
-        endpoint = self._endpoint(subject)
-        printed = self._files.record.printed
-        text = f"{subject}: {endpoint['title']}. " + self._sentence(f"{subject}.estimate", endpoint["estimate"])
-        caption = f"{text} Dot: estimate; bar: confidence interval" + (
-            "; dashed line: margin; shaded: the side on which the whole interval must lie."
-            if endpoint["hypothesis"]["type"] != "descriptive"
-            else "."
-        )
-        del printed
-        return margin_plot(name, endpoint, unit=self._unit(endpoint["unit"]), caption=caption, alternative=text)
-
-    def _sentence(self, identifier: str, estimate: dict[str, Any]) -> str:
+    def _limits(self, identifier: str, estimate: dict[str, Any]) -> str:
         printed = self._files.record.printed
         if estimate["value"] is None:
+            return "not estimable"
+        limits = [printed(f"{identifier}.{k}") if estimate[k] is not None else "no limit" for k in ("lower", "upper")]
+        return f"{printed(f'{identifier}.value')} ({limits[0]} to {limits[1]})"
+
+    def _sentence(self, identifier: str, estimate: dict[str, Any]) -> str:
+        if estimate["value"] is None:
             return f"Not estimable: {estimate['reason']}."
-        limits = " to ".join(
-            printed(f"{identifier}.{k}") if estimate[k] is not None else "no limit" for k in ("lower", "upper")
+        unit = self._unit(estimate["unit"])
+        level = self._files.record.printed(f"{identifier}.level")
+        return f"{self._limits(identifier, estimate)}{f' {unit}' if unit else ''}, {level} interval, {self._counts(estimate)}."
+
+    def _margin(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        text = f"{subject}, {endpoint['title']}: " + self._sentence(f"{subject}.estimate", endpoint["estimate"])
+        key = " Dot: estimate; bar: confidence interval"
+        if endpoint["hypothesis"]["type"] != "descriptive":
+            key += "; dashed: margin; shaded: where the whole interval had to lie"
+        return margin_plot(
+            name, endpoint, unit=self._unit(endpoint["unit"]), caption=text + key + ".", alternative=text
         )
-        return (
-            f"{printed(f'{identifier}.value')} {self._unit(estimate['unit'])}".rstrip()
-            + f" ({printed(f'{identifier}.level')} CI {limits}), {self._count(estimate)}."
+
+    def _forest(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        subgroups = endpoint.get("subgroups") or {}
+        if not any(subgroups.values()) or not is_estimate(endpoint["estimate"]):
+            return None
+        printed = self._files.record.printed
+        whole = endpoint["estimate"]
+        rows = [("All patients", self._row(f"{subject}.estimate", whole), whole)]
+        for column, levels in subgroups.items():
+            test = (endpoint.get("interaction") or {}).get(column) or {}
+            p = test.get("p_value")
+            note = (
+                f"interaction p = {printed(f'{subject}.interaction.{column}.p_value')}"
+                if p is not None
+                else "interaction not testable"
+            )
+            rows.append((self._column(column), note.replace("= <", "<").replace("= >", ">"), None))
+            for level, entry in levels.items():
+                at = f"{subject}.subgroups.{column}.{level}.estimate"
+                rows.append((f"{level}", self._row(at, entry["estimate"]), entry["estimate"]))
+        text = f"{subject}, {endpoint['title']}, by pre-planned subgroup."
+        key = " Diamond: all patients; squares: subgroups; bars: confidence intervals; dotted: the estimate of all patients"
+        if endpoint["hypothesis"]["type"] != "descriptive":
+            key += "; dashed: margin; shaded: favourable side"
+        return forest_plot(
+            name, endpoint, rows, unit=self._unit(endpoint["unit"]), caption=text + key + ".", alternative=text
         )
+
+    def _row(self, identifier: str, estimate: dict[str, Any]) -> str:
+        n = estimate.get("n_clusters")
+        return f"{self._limits(identifier, estimate)}, n = {estimate['n'] if n is None else n}"
+
+    def _column(self, column: str) -> str:
+        return column.replace("_mm", " (mm)").replace("_", " ").capitalize()
+
+    def _paired(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        values, cases, other = self._files.values(endpoint["metric_key"]), self._files.cases, endpoint.get("comparator")
+        if values is None or cases is None or not {"output", other} <= set(values.columns):
+            return None
+        if "difference" not in str(endpoint.get("summary", "")):
+            return None
+        values = values.dropna(subset=["output", other])
+        if len(values) < 2:
+            return None
+        clusters = cases.set_index("case_id")["cluster"] if "case_id" in cases.columns else cases["cluster"]
+        text = f"{subject}, {endpoint['title']}: difference of each case against the mean of its arms, {self._counts(endpoint['estimate'])}."
+        key = " Lines join cases of one patient; band: confidence interval of the estimate."
+        return paired_plot(
+            name, endpoint, values, clusters, unit=self._unit(endpoint["unit"]), caption=text + key, alternative=text
+        )
+
+    def _spectrum(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        text = f"{subject}, {endpoint['title']}, by arm, {self._counts(endpoint['estimate'])}."
+        return spectrum_plot(name, endpoint, caption=text + " Bands: pointwise confidence intervals.", alternative=text)
+
+    def _flow(self, name: str, subject: str) -> Drawing | None:
+        cohort = self._files.record.results.get("cohort")
+        if not cohort or subject != "cohort":
+            return None
+        text = f"Flow of cases: {cohort['n_listed']} listed, {cohort['n_eligible']} eligible, {cohort['n_analysed']} analysed."
+        return flow_diagram(name, cohort, caption=text, alternative=text)

@@ -80,10 +80,8 @@ def forest_plot(
     with style(name):
         figure, axes = surface(0.75 + 0.235 * len(rows))
         for position, (_, text, estimate) in enumerate(rows):
-            if estimate is None:
-                continue
             whole = position == 0
-            if estimate["value"] is not None:
+            if estimate is not None and estimate["value"] is not None:
                 _interval(
                     axes,
                     position,
@@ -103,7 +101,7 @@ def forest_plot(
         ticks_from(axes, [label for label, _, _ in rows])
         for tick, (_, _, estimate) in zip(axes.get_yticklabels(), rows, strict=True):
             if estimate is None:
-                tick.set_fontweight("semibold")
+                tick.set_fontweight("bold")
         _region(axes, endpoint["hypothesis"], [e for _, _, e in rows if e is not None])
         value = endpoint["estimate"]["value"]
         if value is not None:

@@ -1,0 +1,163 @@
+"""The functions through which templates print. Each takes facts or ids and gives text that carries its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from validation.dossier.catalogue import Catalogue
+from validation.dossier.record import Fact, Node, Record, anchor_of
+from validation.dossier.rounding import MINUS
+from validation.errors import RunProblem
+
+Pages = Mapping[str, Mapping[str, int]]  # document -> anchor -> page; the empty anchor is the number of pages
+
+
+class Printing:
+    """Printing functions for one document.
+
+    Parameters
+    ----------
+    record, names
+        The facts, and the words and units they are printed with.
+    pages
+        Pages of other documents, for pointers such as "page 12"; without them a pointer names the section only.
+    """
+
+    def __init__(self, record: Record, names: Catalogue, pages: Pages) -> None:
+        self._record = record
+        self._names = names
+        self._pages = pages
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions by the names templates know them under."""
+        return {
+            "num": self.num,
+            "quantity": self.quantity,
+            "interval": self.interval,
+            "limit": self.limit,
+            "counts": self.counts,
+            "unit": self.unit,
+            "word": self.word,
+            "label": self.label,
+            "label_of": self.label_of,
+            "cite": self.cite,
+            "criterion": self.criterion,
+            "planned": self.planned,
+            "where": self.where,
+            "pathway_title": lambda name: self._names.pathway(str(name)).title,
+            "any_endpoint": lambda key: any(e.get(key) for e in self._record.results["endpoints"].values()),
+            "plain": str,
+            "plain_list": lambda node: [str(item) for item in node.each()],
+            "anchor": anchor_of,
+        }
+
+    def num(self, identifier: str) -> Fact:
+        """Return the number (or text) at an id."""
+        return Fact(self._record, str(identifier))
+
+    def unit(self, name: str) -> str:
+        """Return how a unit is printed."""
+        return self._names.units.get(str(name), str(name))
+
+    def label(self, name: str) -> str:
+        """Return a column name in words.
+
+        >>> Printing(None, None, {}).label("slice_thickness_mm")
+        'Slice thickness (mm)'
+        """
+        text = str(name)
+        if text.upper() in {"BMI", "ICU"}:
+            return text.upper()
+        for suffix, unit in (("_mm", " (mm)"), ("_id", "")):
+            if text.endswith(suffix):
+                text = text.removesuffix(suffix) + unit
+        text = text.replace("_", " ")
+        return text[:1].upper() + text[1:]
+
+    def quantity(self, fact: Fact) -> Markup:
+        """Return a number with its unit."""
+        unit = self.unit(fact.unit)
+        return Markup("{}{}").format(fact, f"\u00a0{unit}" if unit and not fact.missing else "")
+
+    def interval(self, estimate: Node) -> Markup:
+        """Return an estimate in one phrase: value, unit, level, limits; or why there is none."""
+        if estimate["value"].missing:
+            return Markup("{}: {}").format(estimate["value"], estimate["reason"])
+        phrase = '<span class="nowrap">{}</span> <span class="nowrap">({} CI {} to {})</span>'
+        limits = (self.limit(estimate["lower"]), self.limit(estimate["upper"]))
+        return Markup(phrase).format(self.quantity(estimate["value"]), estimate["level"], *limits)
+
+    def limit(self, fact: Fact) -> Fact | str:
+        """Return a confidence limit, or a dash where the interval has no such end."""
+        return "–" if fact.missing else fact
+
+    def counts(self, estimate: Node) -> Markup:
+        """Return how many cases and patients an estimate comes from."""
+        if estimate["n_clusters"].missing:
+            return Markup("{} cases").format(estimate["n"])
+        return Markup("{} cases of {} patients").format(estimate["n"], estimate["n_clusters"])
+
+    def word(self, group: str, fact: str) -> Markup:
+        """Return the word for a code of the record, carrying the id of the code."""
+        text = self._names.words[group].get(str(fact), self.label(str(fact)))
+        if isinstance(fact, Fact):
+            return Markup('<span class="word {} {}-{}" data-id="{}" data-words="{}">{}</span>').format(
+                group, group, str(fact), fact.identifier, group, text
+            )
+        return escape(text)
+
+    def cite(self, key: str) -> Markup:
+        """Return a citation from the catalogue."""
+        if key not in self._names.citations:
+            raise RunProblem(f"there is no citation {key!r} in the catalogue.", code="DOS-008", where=str(key))
+        return Markup("<cite>{}</cite>").format(self._names.citations[key])
+
+    def label_of(self, part: Any) -> Markup:
+        """Return the words in front of a fact of a filing table."""
+        return Markup("{}: ").format(part.label) if part.label else Markup("")
+
+    def criterion(self, endpoint: str) -> Markup:
+        """Return what an endpoint had to show, in words, with its margin."""
+        record = self._record.raw(endpoint)
+        direction = str(record.get("direction", ""))
+        return self._criterion(f"{endpoint}.hypothesis", str(record["unit"]), direction)
+
+    def planned(self, endpoint: Node) -> Markup:
+        """Return the same for an endpoint of the locked protocol."""
+        at = f"{endpoint.identifier}.hypothesis"
+        results = self._record.results["endpoints"].get(str(endpoint["id"]), {})
+        unit = str(results.get("unit") or self._record.raw(at).get("unit") or "")
+        return self._criterion(at, unit, str(results.get("direction", "")))
+
+    def _criterion(self, at: str, unit_name: str, direction: str) -> Markup:
+        hypothesis = self._record.raw(at)
+        kind = hypothesis["type"]
+        name = self._names.words["hypothesis"][kind]
+        unit = self.unit(unit_name)
+        tail = f"\u00a0{unit}" if unit else ""
+        if kind == "descriptive":
+            return Markup("Descriptive: nothing had to be shown")
+        if kind == "equivalence":
+            if hypothesis.get("margin") is None:
+                text = "{}: whole interval from {} to {}{}"
+                return Markup(text).format(name, self.num(f"{at}.lower"), self.num(f"{at}.upper"), tail)
+            return Markup("{}: whole interval within ±{}{}").format(name, self.num(f"{at}.margin"), tail)
+        better = hypothesis.get("better") or ("lower" if direction.startswith("lower") else "higher")
+        side = "below" if better == "lower" else "above"
+        if hypothesis.get("margin") is None:
+            return Markup("{}: whole interval {} zero").format(name, side)
+        sign = MINUS if kind == "non_inferiority" and side == "above" else ""
+        return Markup("{}: whole interval {} {}{}{}").format(name, side, sign, self.num(f"{at}.margin"), tail)
+
+    def where(self, document: str, section: str) -> Markup:
+        """Return a pointer to a section of another document, with its page where that is known."""
+        kind = self._names.documents[str(document)]
+        page = self._pages.get(str(document), {}).get(str(section))
+        title = next((s.title for s in kind.sections if s.id == section), str(section).rpartition("-")[2])
+        number = f", page\u00a0{page}" if page is not None else ""
+        return Markup('<a class="pointer" href="{}.pdf#{}">{}, {}{}</a>').format(
+            document, section, kind.title, title, number
+        )
