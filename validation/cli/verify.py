@@ -56,7 +56,8 @@ def _recompute(run_folder: Path, report: Verification) -> None:
     try:
         differences = reproduce(run_folder)
     except ValidationProblem as problem:
-        report.findings.append(Finding(RESULTS_FILE, f"it cannot be computed again: {problem.what}", problem.code))
+        what = f"the results cannot be computed again: {problem.what}"
+        report.findings.append(Finding(problem.where or RESULTS_FILE, what, problem.code))
         return
     report.findings += [Finding(RESULTS_FILE, what, "EVD-080") for what in differences]
     report.recomputed = True

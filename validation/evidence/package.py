@@ -218,8 +218,8 @@ What is inside
 {run_folder.name}/measurements/    one row per measured value; patients appear under pseudonyms
 {run_folder.name}/dossier/         the documents
 
-The run is packaged byte for byte as it was signed. Small cells are suppressed only in tables that are exported for
-publication, never here: handle this package under the same rules as the study data.
+The run is packaged byte for byte as it was signed. Small cells (few patients in a subgroup) are not suppressed in it:
+handle this package under the same rules as the study data.
 """
 
 
