@@ -30,7 +30,7 @@ from simulation.scanner import VENDORS, Kernel, Vendor, add_noise, project, reco
 DOSE_FRACTION = 0.25
 LEVELS = (0.1, 0.7, 1.0)
 SLICE_GAP_MM = 20.0
-PHANTOM_REPEATS = {"uniform": 5, "disk": 5, "signal_present": 40, "signal_absent": 40}
+PHANTOM_REPEATS = {"uniform": 5, "disk": 5, "signal_present": 60, "signal_absent": 60}
 COLUMNS = (
     "case_id", "patient_id", "site", "sex", "age", "age_band", "size", "effective_diameter_mm", "kind", "signal",
     "acquisition_date", "dose_fraction", "lesion_contrast_hu", "lesion_radius_mm", "input", "reference",

@@ -109,8 +109,10 @@ def _disc(x: float, y: float, radius: float) -> np.ndarray:
     return np.asarray((gx - x) ** 2 + (gy - y) ** 2 <= radius**2)
 
 
-def chest_slice(rng: np.random.Generator, patient: Patient, level: float) -> Scene:
+def chest_slice(rng: np.random.Generator, patient: Patient, level: float, extra_lesions: int = 0) -> Scene:
     """Return one slice; ``level`` runs from 0 (mid-heart) to 1 (diaphragm, with the dome of the liver).
+
+    ``extra_lesions`` more are strewn over heart and liver for training; they add to the mask ``strewn``.
 
     Masks: ``lesion`` (the low-contrast lesion), ``background`` (a ring around it in the same organ), ``uniform`` (a disc of
     blood in the heart, free of structure), ``body``.
@@ -166,7 +168,23 @@ def chest_slice(rng: np.random.Generator, patient: Patient, level: float) -> Sce
             breast = place(side * 0.52 * w, -0.80 * d, 0.34 * w * (1 + 0.1 * jitter[2]), 0.34 * d, 0, FAT + 1000.0)
             cuts.append(Cut(breast, (body,)))
     vessels, blobs = _texture(rng, patient, ((right, lung_holes["right"]), (left, lung_holes["left"])), wall)
-    return _with_lesion(rng, cuts, vessels, blobs, patient, heart, organ, body)
+    scene = _with_lesion(rng, cuts, vessels, blobs, heart, organ, body)
+    if extra_lesions:
+        _strew(rng, scene, (heart, organ), extra_lesions)
+    return scene
+
+
+def _strew(rng: np.random.Generator, scene: Scene, organs: tuple[Ellipse, ...], count: int) -> None:
+    """Add lesions of random size, contrast and place to a training scene."""
+    gx, gy = pixel_grid()
+    strewn = scene.masks["lesion"].copy()
+    for k in range(count):
+        for x, y in _sample_inside(rng, organs[k % len(organs)], 1, (), 0.8):
+            size = rng.uniform(3.0, 11.0)
+            lesion = Ellipse(x, y, size, size * rng.uniform(0.7, 1.0), rng.uniform(0, math.pi), rng.uniform(8, 80) * rng.choice([-1, 1]))
+            scene.cuts.append(Cut(lesion))
+            strewn |= lesion.contains(gx, gy, 1.3)
+    scene.masks["strewn"] = strewn
 
 
 def _texture(
@@ -188,7 +206,7 @@ def _texture(
 
 
 def _with_lesion(
-    rng: np.random.Generator, cuts: list[Cut], vessels: np.ndarray, blobs: np.ndarray, patient: Patient, heart: Ellipse, organ: Ellipse, body: Ellipse,
+    rng: np.random.Generator, cuts: list[Cut], vessels: np.ndarray, blobs: np.ndarray, heart: Ellipse, organ: Ellipse, body: Ellipse,
 ) -> Scene:
     """Insert a lesion in ``organ`` and return the scene with its masks."""
     radius = float(rng.uniform(4.0, 9.0))

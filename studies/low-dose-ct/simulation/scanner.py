@@ -86,9 +86,9 @@ class Vendor:
 
 
 VENDORS = (
-    Vendor("Simulated A", "VirtualScan A1", (Kernel("A-Soft", "hann", 0.42), Kernel("A-Detail", "hann", 0.60)), 2.2e5),
-    Vendor("Simulated B", "VirtualScan B1", (Kernel("B-Soft", "cosine", 0.36), Kernel("B-Detail", "cosine", 0.50)), 2.2e5),
-    Vendor("Simulated C", "VirtualScan C1", (Kernel("C-Soft", "butterworth", 0.24), Kernel("C-Detail", "butterworth", 0.32)), 2.2e5),
+    Vendor("Simulated A", "VirtualScan A1", (Kernel("A-Soft", "hann", 0.42), Kernel("A-Detail", "hann", 0.60)), 4.0e5),
+    Vendor("Simulated B", "VirtualScan B1", (Kernel("B-Soft", "cosine", 0.36), Kernel("B-Detail", "cosine", 0.50)), 4.0e5),
+    Vendor("Simulated C", "VirtualScan C1", (Kernel("C-Soft", "butterworth", 0.24), Kernel("C-Detail", "butterworth", 0.32)), 4.0e5),
 )
 
 
