@@ -55,8 +55,7 @@ class NotANumberAboveZero(nn.Module):
     """Fails on images whose first voxel is positive."""
 
     def forward(self, x: Tensor) -> Tensor:
-        bad = (x[..., :1, :1] > 0).to(x.dtype)
-        return x + bad * float("nan")
+        return torch.where(x[..., :1, :1] > 0, torch.nan, x)
 
 
 def number() -> int:
@@ -75,7 +74,9 @@ def save_script(module: nn.Module, path: Path) -> Path:
 def save_exported(module: nn.Module, path: Path) -> Path:
     """Save as a torch.export archive with free batch and image sizes."""
     sizes = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-    torch.export.save(torch.export.export(module.eval(), (torch.zeros(2, 1, 16, 16),), dynamic_shapes=(sizes,)), str(path))
+    torch.export.save(
+        torch.export.export(module.eval(), (torch.zeros(2, 1, 16, 16),), dynamic_shapes=(sizes,)), str(path)
+    )
     return path
 
 
@@ -99,3 +100,10 @@ def save_onnx(module: Smooth, path: Path) -> Path:
     path.write_bytes(made.SerializeToString())
     onnx.checker.check_model(made)
     return path
+
+
+class Broken(nn.Module):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise TypeError("needs something that nobody gives")

@@ -15,7 +15,9 @@ CPU = torch.device("cpu")
 
 
 def model(network: str, **fields: object) -> Model:
-    spec = ModelSpec(name="m", version="1", kind="entry_point", entry_point=f"tests.models.networks:{network}", **fields)
+    spec = ModelSpec(
+        name="m", version="1", kind="entry_point", entry_point=f"tests.models.networks:{network}", **fields
+    )
     return load_model(spec, Path(), CPU)
 
 

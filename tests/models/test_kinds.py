@@ -83,7 +83,12 @@ def test_monai_bundle(form: str, tmp_path: Path) -> None:
         network = Smooth()
     else:
         torch.save({"state_dict": network.state_dict()}, tmp_path / "models" / "model.pt")
-        definition = {"_target_": "monai.networks.nets.BasicUNet", **arguments, "features": "@features", "in_channels": "@io::0"}
+        definition = {
+            "_target_": "monai.networks.nets.BasicUNet",
+            **arguments,
+            "features": "@features",
+            "in_channels": "@io::0",
+        }
         config = {"features": arguments["features"], "io": [1, 1], "network_def": definition, "x": "$import os"}
         (tmp_path / "configs" / "inference.json").write_text(json.dumps(config))
     images = torch.randn(2, 32, 32)

@@ -28,8 +28,8 @@ class PrecomputedModel(Model):
 
     The locator is ``spec.outputs`` with ``{case_id}``, ``{draw}`` and the columns of the case table filled in; it is
     relative to the folder and cannot leave it. Where output and input state their orientation, the output's axes are
-    brought into the order of the input's; nothing is interpolated. Outputs are in the image unit; ``scaling`` is applied backwards
-    (``value * scale + offset``) for outputs that were stored in network units.
+    brought into the order of the input's; nothing is interpolated. Outputs are in the image unit; ``scaling`` is
+    applied backwards (``value * scale + offset``) for outputs that were stored in network units.
     """
 
     def __init__(self, spec: ModelSpec, folder: Path, *, device: torch.device, sha256: str | None) -> None:

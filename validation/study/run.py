@@ -255,10 +255,12 @@ def _probe(
 ) -> int:
     """Return the voxels of a batch, from the memory that the first measurable case takes."""
     failures: list[ModelProblem] = []
+    first = ""
     for case_id in case_ids:
         try:
             loaded = load(case_id)
-        except DataProblem:
+        except DataProblem as problem:
+            first = first or problem.what
             continue
         rejections = measurer.measure([loaded])[1]
         if not rejections:
@@ -269,4 +271,8 @@ def _probe(
             break
     if failures:
         raise failures[0]
-    raise RunProblem("no case can be read.", code="RUN-006", action="`validation check` lists why.")
+    raise RunProblem(
+        f"all {len(case_ids)} cases were rejected; the first because {first}",
+        code="RUN-006",
+        why="Without measurements there is nothing to judge.",
+    )
