@@ -11,13 +11,14 @@ import pytest
 from tests.evidence.conftest import make_results, make_run
 from validation.digest import canonical_json, sha256_bytes, sha256_json
 from validation.errors import IntegrityProblem
+from validation.evidence import verify_offline
 from validation.evidence.approvals import approve
 from validation.evidence.attestation import close
 from validation.evidence.events import append_event, verify_chain
 from validation.evidence.keys import load_signer, read_trust
 from validation.evidence.manifest import read_manifest, write_manifest
 from validation.evidence.results import write_results
-from validation.evidence.statement import RUN_PREDICATE, make_statement, peek, seal
+from validation.evidence.statement import APPROVAL_PREDICATE, RUN_PREDICATE, make_statement, peek, seal
 from validation.evidence.verify import verify_run
 
 FILES = [
@@ -252,3 +253,33 @@ def test_a_manifest_naming_files_elsewhere_is_refused(run: Path, name: str) -> N
     with pytest.raises(IntegrityProblem) as refusal:
         read_manifest(run)
     assert refusal.value.code == "EVD-022"
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], {}, [[]], {"id": None}, {"head": []}, {"public": 3}])
+@pytest.mark.parametrize("field", ["run", "events", "results", "proposal", "signed_at"])
+def test_a_soundly_signed_but_senseless_attestation_is_a_finding(
+    run: Path, keys: Path, field: str, value: object
+) -> None:
+    path = run / "attestation.dsse.json"
+    statement, _ = peek(path.read_bytes(), where="x", predicate_type=RUN_PREDICATE)
+    statement["predicate"][field] = value
+    path.write_bytes(seal(statement, load_signer(str(keys / "runner.pem"))))
+    intact = verify_run(run).intact
+    wrong = verify_offline.verify(run, {})
+    assert intact is (field == "signed_at")
+    assert field in {"signed_at", "proposal", "run"} or wrong  # the script compares digests, not every field
+
+
+@pytest.mark.parametrize("value", [None, 7, [], {}, [[]], "\x1b[2J"])
+@pytest.mark.parametrize("field", ["name", "decision", "beside", "key", "run"])
+def test_a_soundly_signed_but_senseless_approval_is_harmless(run: Path, keys: Path, field: str, value: object) -> None:
+    path = _path(run, "approvals")
+    statement, _ = peek(path.read_bytes(), where="x", predicate_type=APPROVAL_PREDICATE)
+    statement["predicate"][field] = value
+    data = seal(statement, load_signer(str(keys / "reviewer.pem")))
+    path.unlink()
+    path.with_name(f"20260102T000000Z_{sha256_bytes(data)[:16]}.dsse.json").write_bytes(data)
+    report = verify_run(run)
+    verify_offline.verify(run, {})
+    if value == "\x1b[2J" and field != "beside":
+        assert not report.intact

@@ -89,4 +89,4 @@ def _page(report: Verification) -> str:
     lines += [f"note       {note}" for note in report.notes]
     lines += [f"WRONG      {finding.file}: {finding.what} [{finding.code}]" for finding in report.findings]
     lines.append("INTACT" if report.intact else "NOT INTACT: do not rely on this record")
-    return "\n".join(lines)
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)  # the record is untrusted

@@ -162,9 +162,13 @@ def _verify(
     predicate = statement["predicate"]
     try:
         inside = PublicKey.from_pem(predicate["key"]["public"].encode(), where=where)
-        seen = list(predicate["beside"])
+        seen = [str(digest) for digest in predicate["beside"]]
         approval = _approval(predicate, inside, file)
-    except (KeyError, TypeError, AttributeError):
+        if not all(
+            str(predicate[name]).isprintable() for name in ("name", "role", "meaning", "decision", "time", "run")
+        ):
+            raise ValueError("a text that is not printable")
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise _refused(where, "it does not say who signed what", "EVD-052") from None
     if trust is not None and key_id not in trust:
         raise _refused(where, f"signed by the key {key_id[:16]}…, which is not in the trust folder", "EVD-042")

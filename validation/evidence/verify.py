@@ -218,7 +218,8 @@ def _check_signature(
     report.identity_proven = trust is not None
     if subject_digest(statement) != manifest_sha256 and MANIFEST_FILE not in changed:
         report.findings.append(Finding(MANIFEST_FILE, "it is not the manifest that was signed", "EVD-029"))
-        of = (predicate.get("run") or {}).get("id")
+        run = predicate.get("run")
+        of = run.get("id") if isinstance(run, dict) else None
         if of != report.run:
             report.findings.append(Finding(ATTESTATION_FILE, f"it belongs to another run ({of})", "EVD-029"))
         return

@@ -30,6 +30,11 @@ class OtherManifest(ValueError):
     """A statement is soundly signed, but not about the manifest that lies here."""
 
 
+def say(text: str) -> None:
+    """Print one line; what a record holds must not steer the terminal."""
+    print("".join(c if c.isprintable() else "?" for c in text))
+
+
 def sha256(data: bytes) -> str:
     """Return the SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
@@ -119,7 +124,7 @@ def check_statement(path: Path, name: str, pem: bytes | None, trust: dict[str, b
     check_signature(trust.get(signer, own), signature, signed)
     if statement["subject"] != [{"name": "manifest.json", "digest": {"sha256": manifest}}]:
         raise OtherManifest("it speaks of another manifest.json: that file was changed, or this one is of another run")
-    print(f"signed    {name}: key {signer[:16]}, {predicate.get('signed_at') or predicate.get('time')}")
+    say(f"signed    {name}: key {signer[:16]}, {predicate.get('signed_at') or predicate.get('time')}")
     return predicate
 
 
@@ -155,23 +160,28 @@ def verify(run: Path, trust: dict[str, bytes]) -> list[tuple[str, str]]:
             attempt(attestation.name, lambda: check_statement(attestation, attestation.name, pem, trust, manifest))
             or {}
         )
-    if predicate:
+
+    def compare() -> None:
         if predicate["events"]["head"] != head:
             wrong.append(("events.jsonl", "its last line is not the one that was signed"))
         if predicate["results"]["sha256"] != attempt("results.json", lambda: sha256_of(run / "results.json")):
             wrong.append(("results.json", "it is not the file that was signed"))
-        print(f"run       {predicate['run']['id']}{'  DRAFT' if predicate['run']['draft'] else ''}")
-        print(f"protocol  {predicate['protocol']['id']} {predicate['protocol']['version']}")
-        print(f"proposed  {(predicate['proposal'] or {}).get('outcome')}: a named person decides, not this program")
+        say(f"run       {predicate['run']['id']}{'  DRAFT' if predicate['run']['draft'] else ''}")
+        say(f"protocol  {predicate['protocol']['id']} {predicate['protocol']['version']}")
+        say(f"proposed  {(predicate['proposal'] or {}).get('outcome')}: a named person decides, not this program")
+
+    if predicate:
+        attempt("attestation.dsse.json", compare)
     for path in sorted((run / "approvals").glob("**/*")):
         name = f"approvals/{path.name}"
         approval = attempt(name, lambda p=path, n=name: check_statement(p, n, None, trust, manifest))
         if approval:
             if sha256_of(path)[:16] not in path.name:
                 wrong.append((name, "it was renamed or changed"))
-            print(f"          {approval['name']}, {approval['role']}: {approval['meaning']} {approval['decision']}")
+            words = [str(approval.get(field)) for field in ("name", "role", "meaning", "decision")]
+            say(f"          {words[0]}, {words[1]}: {words[2]} {words[3]}")
     if (run / "attestation.tsr").exists():
-        print("note      there is a time stamp, which this script does not check; `validation verify` does")
+        say("note      there is a time stamp, which this script does not check; `validation verify` does")
     return wrong
 
 
@@ -190,10 +200,10 @@ def main() -> int:
         parser.error("there is no *.pub.pem in the trust folder")
     wrong = verify(run, {key_id(pem): pem for pem in pems})
     if not options.trust:
-        print("note      identity not proven: keys inside the run were used; give --trust FOLDER to prove who signed")
+        say("note      identity not proven: keys inside the run were used; give --trust FOLDER to prove who signed")
     for name, what in sorted(set(wrong)):
-        print(f"WRONG     {name}: {what}")
-    print("INTACT: every file is what was signed." if not wrong else "NOT INTACT: do not rely on this record.")
+        say(f"WRONG     {name}: {what}")
+    say("INTACT: every file is what was signed." if not wrong else "NOT INTACT: do not rely on this record.")
     return 4 if wrong else 0
 
 
