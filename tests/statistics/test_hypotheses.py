@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -55,6 +55,7 @@ def test_exact_binomial_p_value_by_inverting_clopper_pearson() -> None:
     assert found == pytest.approx(stats.binomtest(18, 20, 0.7, alternative="greater").pvalue, rel=1e-8)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     margin=st.floats(-3, 3),
     alpha=st.floats(0.001, 0.4),

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from validation.errors import ProtocolProblem
@@ -17,6 +17,7 @@ P = {"E1": 0.011, "E2": 0.004, "E3": 0.03, "E4": 0.2}
 
 
 @pytest.mark.parametrize("method", ["bonferroni", "holm", "hommel"])
+@settings(max_examples=40, deadline=None)
 @given(ps=st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=7))
 def test_adjusted_p_values_are_those_of_statsmodels(method: str, ps: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
@@ -80,6 +81,7 @@ def test_all_required_is_an_intersection_union_test() -> None:
 
 
 @pytest.mark.parametrize("method", ["holm", "hommel", "bonferroni", "fixed_sequence", "gatekeeping"])
+@settings(deadline=None)  # the first call imports statsmodels
 @given(ps=st.lists(st.floats(1e-6, 1.0), min_size=4, max_size=4), alpha=st.floats(0.01, 0.2))
 def test_adjusting_never_helps(method: str, ps: list[float], alpha: float) -> None:
     names = dict(zip("abcd", ps, strict=True))

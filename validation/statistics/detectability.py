@@ -210,16 +210,28 @@ def _moments(v: Floats, truth: Floats) -> _Moments:
 
 def _squared(m: _Moments) -> float | None:
     """Return the squared Mahalanobis distance of the class means, ``None`` if the covariance is singular."""
-    means = m.sums / m.counts[:, None]
-    within = m.products - (m.sums / m.counts[:, None]).T @ m.sums
-    scale = np.sqrt(np.maximum(np.diag(within), 0.0))
-    if not (scale > 0).all():
-        return None
-    correlation = within / np.outer(scale, scale)
-    if np.linalg.cond(correlation) > 1e12:
-        return None
-    gap = (means[1] - means[0]) / scale
-    return float(gap @ np.linalg.solve(correlation, gap)) * (float(m.counts.sum()) - 2)
+    found = float(_distances(m.counts[None], m.sums[None], m.products[None])[0])
+    return None if math.isnan(found) else found
+
+
+def _distances(counts: Floats, sums: Floats, products: Floats) -> Floats:
+    """Return squared distances of sets of moments, shapes (G, 2), (G, 2, k) and (G, k, k); NaN where singular."""
+    means = sums / counts[:, :, None]
+    within = products - means.transpose(0, 2, 1) @ sums
+    diagonal = np.diagonal(within, axis1=1, axis2=2)
+    found = np.full(len(counts), np.nan)
+    good = (diagonal > 0).all(axis=1)
+    if not good.any():
+        return found
+    scale = np.sqrt(diagonal[good])
+    correlation = within[good] / (scale[:, :, None] * scale[:, None, :])
+    gap = (means[good, 1] - means[good, 0]) / scale
+    smallest = np.linalg.eigvalsh(correlation)[:, 0]
+    solvable = smallest > 1e-12 * correlation.shape[1]
+    rows = np.flatnonzero(good)[solvable]
+    solved = np.linalg.solve(correlation[solvable], gap[solvable][:, :, None])[:, :, 0]
+    found[rows] = (gap[solvable] * solved).sum(axis=1) * (counts[rows].sum(axis=1) - 2)
+    return found
 
 
 def _d_prime(squared: float, m0: float, m1: float, k: int) -> float:
@@ -251,20 +263,25 @@ def _without_each(
     figure: Figure = "d_prime",
 ) -> Floats | None:  # fmt: skip
     """Return d' (or the difference of two arms) without each cluster; ``None`` if one leaves too few images."""
-    found = np.empty((clusters, len(arms)))
     order = np.argsort(codes, kind="stable")
-    edges = np.searchsorted(codes[order], np.arange(clusters + 1))
-    for g in range(clusters):
-        rows = order[edges[g] : edges[g + 1]]
-        for j, (v, truth, whole) in enumerate(arms):
-            part = _moments(v[rows], truth[rows])
-            counts = whole.counts - part.counts
-            if counts.min() < 2 or counts.sum() < v.shape[1] + 4:
-                return None
-            squared = _squared(_Moments(counts, whole.sums - part.sums, whole.products - part.products))
-            if squared is None:
-                return None
-            found[g, j] = _d_prime(squared, float(counts[0]), float(counts[1]), v.shape[1])
+    rows = np.split(order, np.searchsorted(codes[order], np.arange(1, clusters)))
+    found = np.empty((clusters, len(arms)))
+    for j, (v, truth, whole) in enumerate(arms):
+        parts = [_moments(v[r], truth[r]) for r in rows]
+        counts = whole.counts - np.stack([p.counts for p in parts])
+        k = v.shape[1]
+        if counts.min() < 2 or counts.sum(axis=1).min() < k + 4:
+            return None
+        squared = _distances(
+            counts,
+            whole.sums - np.stack([p.sums for p in parts]),
+            whole.products - np.stack([p.products for p in parts]),
+        )
+        if np.isnan(squared).any():
+            return None
+        m = counts.sum(axis=1)
+        unbiased = (m - k - 3) / (m - 2) * squared - k * m / (counts[:, 0] * counts[:, 1])
+        found[:, j] = np.sqrt(np.maximum(unbiased, 0.0))
     if len(arms) == 1:
         return found[:, 0]
     if figure == "auc":

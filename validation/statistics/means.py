@@ -83,8 +83,20 @@ def paired_mean_difference(
     >>> e.value, e.method
     (2.0, 'paired mean difference, t')
     """
-    difference = np.asarray(values, dtype=np.float64) - np.asarray(comparator, dtype=np.float64)
-    return mean(difference, clusters=clusters, level=level, unit=unit, method="paired mean difference")
+    return mean(
+        difference(values, comparator), clusters=clusters, level=level, unit=unit, method="paired mean difference"
+    )
+
+
+def difference(values: ArrayLike, comparator: ArrayLike) -> Floats:
+    """Return ``values - comparator``, NaN where one is missing and infinite where one is infinite, so that it shows.
+
+    >>> difference([3.0, np.inf, np.nan], [1.0, np.inf, 2.0]).tolist()
+    [2.0, inf, nan]
+    """
+    a, b = np.asarray(values, dtype=np.float64), np.asarray(comparator, dtype=np.float64)
+    infinite = (np.isinf(a) | np.isinf(b)) & ~(np.isnan(a) | np.isnan(b))
+    return np.where(infinite, np.inf, np.where(infinite, 0.0, a) - np.where(infinite, 0.0, b))
 
 
 def refuse(y: Floats, groups: Clusters, *, level: float, unit: str, method: str) -> Estimate | None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.statistics.clusters import Clusters, group
-from validation.statistics.means import refuse
+from validation.statistics.means import difference, refuse
 from validation.statistics.permutation import Alternative, SignificanceTest
 from validation.statistics.sample import Floats
 
@@ -95,7 +95,7 @@ def hodges_lehmann(
     """
     given = np.asarray(values, dtype=np.float64)
     if comparator is not None:
-        given = given - np.asarray(comparator, dtype=np.float64)
+        given = difference(given, comparator)
     d, n, groups = _patient_means(given, clusters)
     label = "Hodges-Lehmann, signed-rank interval" + ("" if groups.single else " of patient means")
     refusal = refuse(d, Clusters(np.arange(len(d)), np.ones(len(d))), level=level, unit=unit, method=label)
@@ -150,7 +150,7 @@ def _critical_rank(n: int, tail: float) -> int:
     """Return the rank r of the lower limit: P(W <= r - 1) <= tail for Wilcoxon's W, largest such r; 0 if none."""
     if n > _EXACT:
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(0, math.floor(n * (n + 1) / 4 - float(stats.norm.isf(tail)) * spread))
+        return max(0, math.floor(n * (n + 1) / 4 + 0.5 - float(stats.norm.isf(tail)) * spread))  # with continuity
     ways = np.zeros(n * (n + 1) // 2 + 1)
     ways[0] = 1.0
     for rank in range(1, n + 1):  # subsets of 1..n by their sum

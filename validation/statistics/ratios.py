@@ -10,7 +10,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.statistics.clusters import group, mean_covariance
-from validation.statistics.means import mean, negligible, refuse
+from validation.statistics.means import difference, mean, negligible, refuse
 
 
 def mean_ratio(
@@ -121,7 +121,7 @@ def geometric_mean_ratio(
             f"{wrong} of {len(y)} cases have a value that is zero or negative; a geometric mean needs positive values"
         )
         return Estimate.insufficient(reason, n=len(y), unit=unit, method=label, level=level)
-    logs = mean(np.log(y) - np.log(x), clusters=kept, level=level, unit=unit, method=label)
+    logs = mean(difference(np.log(y), np.log(x)), clusters=kept, level=level, unit=unit, method=label)
     return exponentiated(logs, unit)
 
 

@@ -47,6 +47,8 @@ class Bootstrap:
         p-value by interval inversion is never smaller than 1 / (B + 1).
         """
         tail = (1 - level) / 2
+        if tail * (len(self.replicates) + 1) < 1 - 1e-9:
+            return None, None
         return self._quantile(self._adjusted(tail, interval)), self._quantile(self._adjusted(1 - tail, interval))
 
     def _adjusted(self, p: float, interval: BootstrapInterval) -> float:

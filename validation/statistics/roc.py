@@ -43,9 +43,9 @@ def auc(
 
     The variance is DeLong's; with several cases per patient, of either or both classes, it is Obuchowski's, which is
     DeLong's when all cases are independent, with Student's quantile on the patients of the smaller class, less one.
-    ``"logit"`` makes the interval on the logit scale, which stays within 0..1
-    and covers better near 1; ``"wald"`` is symmetric. With perfect separation (or any estimated variance of zero)
-    DeLong's interval would have no width; then Newcombe's score interval on the number of patients is given and named.
+    ``"logit"`` makes the interval on the logit scale, which stays within 0..1 and covers better near 1; ``"wald"`` is
+    symmetric. With perfect separation (or any estimated variance of zero) DeLong's interval would have no width; then
+    Newcombe's score interval on the number of patients is given and named.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def _variance_name(fit: Areas) -> str:
 
 
 def _quantile(fit: Areas, level: float) -> float:
-    """Return the normal quantile of DeLong's interval, or, with clusters, Student's of the smaller class of patients."""
+    """Return the normal quantile for DeLong, or Student's, on the patients of the smaller class, for Obuchowski."""
     tail = (1 - level) / 2
     if fit.clusters == fit.n:
         return float(stats.norm.isf(tail))

@@ -96,6 +96,15 @@ def spectrum_mean_difference(
     influence = np.zeros(int((~hole).sum()))
     groups: Clusters = group(ids, len(influence))
     label = f"difference of mean frequency, {'t' if groups.single else 'cluster-robust t (CR3)'} on linearised ratios"
+    if np.isinf(a[~hole]).any() or np.isinf(b[~hole]).any():
+        return Estimate.insufficient(
+            "some noise power is infinite",
+            n=len(influence),
+            unit=unit,
+            method=label,
+            level=level,
+            n_clusters=groups.count,
+        )
     for sign, arm in ((1.0, a[~hole]), (-1.0, b[~hole])):
         moment, power, _ = _moments(arm, frequency, None)
         if groups.count < 2 or power.mean() <= 0:

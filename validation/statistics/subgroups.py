@@ -99,8 +99,8 @@ def heterogeneity(estimator: Estimator, sample: Sample, levels: ArrayLike) -> He
     Returns
     -------
     Heterogeneity
-        Without a p-value, and with the reason, if there are fewer than two levels with an estimate from two or more
-        patients or a level shows no spread. Levels with one patient are left out and named in ``reason``.
+        Without a p-value, and with the reason, if there are fewer than two levels that have an estimate also without
+        each of their patients, or a level shows no spread. Levels with too few patients are named in ``reason``.
 
     References
     ----------

@@ -220,7 +220,10 @@ def bootstrap_mean_difference(
         sample,
         ("mean_difference", replicates, seed),
         lambda: resampling.mean_bootstrap(
-            sample.values - _comparator(sample), clusters=sample.clusters, replicates=replicates, seed=seed
+            means.difference(sample.values, _comparator(sample)),
+            clusters=sample.clusters,
+            replicates=replicates,
+            seed=seed,
         ),
     )
     return _bootstrapped(made, level, unit, "paired mean difference", interval)
