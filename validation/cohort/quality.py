@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -188,12 +189,14 @@ def _exceptions(info: Any) -> list[dict[str, Any]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch off analytics before the import, and the log lines that would print exception text with values."""
+    """Switch off analytics before the import, and log lines and warnings that would quote values."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logger = logging.getLogger("great_expectations")
     before = logger.disabled
     logger.disabled = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its dependencies use deprecated modules; nothing the user can act on
+            yield
     finally:
         logger.disabled = before

@@ -129,6 +129,8 @@ def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
             raise _missing_column(name, path, frame, used_by=use)
     _check_cells(frame, spec, path)
     frame[spec.patient] = frame[spec.patient].astype(str).str.strip()
+    for role in role_columns(frame):
+        frame[role] = frame[role].map(str, na_action="ignore")  # a folder named 12 is a name, not a number
     frame.index = frame.pop(spec.case_id).astype(str).str.strip().rename("case_id")
     return frame
 
@@ -175,7 +177,7 @@ def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
             action="Fill the column.",
         )
     roles = role_columns(frame)
-    if not roles:
+    if not any(role in ROLES for role in roles):
         raise DataProblem(
             "the table has no column of images.",
             code="COH-008",
