@@ -91,7 +91,9 @@ def check_readers(result: Analysis, rows: pd.DataFrame, rtol: float = 1e-6, atol
             close(diffs[who, a, b]["se"] ** 2, row["varAUCAminusAUCB"], rtol=rtol, atol=atol)
 
 
-def check_record(scores: ReaderScores, record: dict[str, Any], *, compare_df: bool = True, plan: AnalysisPlan = PLAN) -> None:
+def check_record(
+    scores: ReaderScores, record: dict[str, Any], *, compare_df: bool = True, plan: AnalysisPlan = PLAN
+) -> None:
     """Compare one record of the R engine."""
     result = analyse(scores, plan)
     for key, biased in (("Ustat", False), ("MLEstat", True)):
@@ -183,7 +185,12 @@ def check_java(scores: ReaderScores, record: dict[str, Any]) -> None:
     known = set(scores.modalities)
     for key, biased in (("statAnalysis", False), ("statAnalysisMLE", True)):
         rows = pd.DataFrame(record[key])
-        rows = rows[[str(a) in known and str(b) in known | {"NO_MOD"} for a, b in zip(rows["modalityA"], rows["modalityB"], strict=True)]]
+        rows = rows[
+            [
+                str(a) in known and str(b) in known | {"NO_MOD"}
+                for a, b in zip(rows["modalityA"], rows["modalityB"], strict=True)
+            ]
+        ]
         check_rows(result, rows, biased=biased, compare_df=True, rtol=2e-6)
     found = tables(result)
     names = {
@@ -243,7 +250,9 @@ def binary(record: dict[str, Any], data: Path) -> tuple[ReaderScores, str, float
     if words[0] in ("vandyke", "franken"):
         return scores_of(data / f"roc_{words[0]}.csv"), words[1], float(words[2][-1])
     path = data / f"roc_viper_{words[1]}.csv"
-    if words[0] != "viper" or not path.is_file() or conditional:  # its conditional estimator weighs moments in another way
+    if (
+        words[0] != "viper" or not path.is_file() or conditional
+    ):  # its conditional estimator weighs moments in another way
         return None
     table = pd.read_csv(path, dtype=str)
     return from_frame(table.assign(decision=(table["recall"] == "1").astype(int))), words[2], None

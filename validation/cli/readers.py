@@ -59,6 +59,9 @@ def command() -> None:
 @click.option("--margin", type=float, default=0.0, help="Largest difference of no consequence, positive.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Two-sided error.")
 @click.option("--control", help="Modality that every other one is compared with (as b).")
+@click.option(
+    "--standalone", help="Reader or modality that is a system, compared with the average of all other readers."
+)
 @click.option("--no-holm", is_flag=True, help="Do not adjust several differences.")
 @click.option(
     "--threshold", type=float, help="Ratings from this value up count as positive, if no decisions were recorded."

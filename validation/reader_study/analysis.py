@@ -16,6 +16,7 @@ from validation.reader_study.measured import SHARES
 from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
+from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
 
 _ALL_TIED = "all scores are tied: the ratings hold no information"
@@ -94,6 +95,8 @@ def analyse(scores: ReaderScores, plan: AnalysisPlan | None = None) -> Analysis:
         If the control is not one of the modalities.
     """
     plan = plan or AnalysisPlan()
+    if plan.standalone is not None:
+        return _against_readers(scores, plan, plan.standalone)
     design = inspect(scores)
     method = plan.method if plan.method != "auto" else "or" if "or" in design.allowed else "ustat"
     _refuse(scores, design, method, plan)
@@ -167,3 +170,15 @@ def _conventions(plan: AnalysisPlan, method: str) -> str:
     if plan.endpoint in SHARES:
         parts.append("decisions")
     return conventions(*parts, "test")
+
+
+def _against_readers(scores: ReaderScores, plan: AnalysisPlan, name: str) -> Analysis:
+    """Compare a standalone system with the average reader."""
+    study = system_as_reader(scores, name)
+    design = inspect(study)
+    _refuse(study, design, "or", plan)
+    parts = analyse_standalone(study, plan, name)
+    warnings = parts.pop("warnings")
+    effects = ["fixed_cases"] if plan.effects is Effects.RRFC else []
+    used = ["standalone", *effects, *(["decisions"] if plan.endpoint in SHARES else []), "test"]
+    return Analysis(plan, design, "or", **parts, convention=conventions(*used), warnings=warnings)

@@ -25,6 +25,11 @@ _PARTS = {
         "are not paired (it takes the smallest df of either modality as floor). df are used as they are, not rounded down, and without a switch to the "
         "normal law at 50. A negative unbiased variance gives no interval and no verdict."
     ),
+    "standalone": (
+        "System against readers: each reader's difference from the system is analysed as one modality "
+        "(Obuchowski-Rockette, doi:10.1002/sim.2532), so that the system is fixed, readers are a sample, and the cases it shares "
+        "with the readers are accounted for; RJafroc and the Google reader study code follow the same law."
+    ),
     "nested": "Readers that read different cases share no case error: their covariance is 0.",
     "test": (
         "p-values are two-sided for superiority; for non-inferiority they are the one-sided upper tail of (d + margin) / se and are compared with alpha / 2 "

@@ -88,13 +88,12 @@ def share(correct: Any) -> Any:
     return xp.where(number > 0, total / xp.where(number > 0, number, xp.ones_like(number)), xp.nan)
 
 
-def deleted_shares(correct: Array, others: int) -> Array:
-    """Return the share after deleting each case ``(trial, Q, n + others)``; the ``others`` (of the other class) change nothing."""
+def deleted_shares(correct: Array) -> Array:
+    """Return the share after deleting each case of its class ``(trial, Q, n)``; cases of the other class play no part."""
     read = ~np.isnan(correct)
     hits = np.where(read, correct, 0.0)
     number, total = read.sum(axis=-1, keepdims=True), hits.sum(axis=-1, keepdims=True)
-    own = (total - hits) / (number - read)
-    return np.concatenate([own, np.repeat(total / number, others, axis=-1)], axis=-1)
+    return np.asarray((total - hits) / (number - read), dtype=float)
 
 
 def share_covariance(correct: Array) -> Array:

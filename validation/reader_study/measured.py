@@ -56,8 +56,7 @@ def measure(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
             return Measured(values, covariance_of_moments(*figures.share_moments(flat, plan.endpoint)))
         if plan.covariance == "delong":
             return Measured(values, figures.share_covariance(flat))
-        others = len(scores.cases) - correct.shape[-1]
-        return Measured(values, jackknife_covariance(figures.deleted_shares(flat, others)))
+        return Measured(values, jackknife_covariance(figures.deleted_shares(flat)))
     return _roc_figure(scores, plan)
 
 

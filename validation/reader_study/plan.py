@@ -35,6 +35,8 @@ class AnalysisPlan:
         Hypothesis about ``a - b``, its margin, and the two-sided error.
     control
         Modality that all others are compared with, as ``b``; every pair is compared if ``None``.
+    standalone
+        Reader (or modality read by one reader alone) that is a system, compared with the average of all others: ``a`` is the system.
     holm
         Whether verdicts on several differences are adjusted by Holm's method.
     threshold
@@ -55,6 +57,7 @@ class AnalysisPlan:
     margin: float = 0.0
     alpha: float = 0.05
     control: str | None = None
+    standalone: str | None = None
     holm: bool = True
     threshold: float | None = None
     at: float = 0.9
@@ -88,6 +91,20 @@ class AnalysisPlan:
                 code="RDR-011",
                 where="--covariance",
                 action="Use --covariance jackknife, or --method or.",
+            )
+        if self.standalone is not None and (self.control is not None or self.method in ("dbm", "ustat")):
+            raise UsageProblem(
+                "a standalone comparison names its two sides itself, and is done by Obuchowski-Rockette on complete tables.",
+                code="RDR-011",
+                where="--standalone",
+                action="Drop --control and use --method or; for incomplete tables give the system a modality of its own, with --method ustat.",
+            )
+        if self.standalone is not None and self.effects is Effects.FRRC:
+            raise UsageProblem(
+                "a system is compared with readers as a sample.",
+                code="RDR-011",
+                where="--readers",
+                action="Use --readers random.",
             )
         if self.method == "ustat" and self.effects is not Effects.RRRC:
             raise UsageProblem(

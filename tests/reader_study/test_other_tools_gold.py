@@ -1,0 +1,168 @@
+"""Analyses against RJafroc, pROC and the only Python code for reader studies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reader_study.known_answers import answers, close, indexed, scores_of
+from validation.reader_study.analysis import analyse
+from validation.reader_study.judgement import Claim
+from validation.reader_study.obuchowski_rockette import Effects
+from validation.reader_study.plan import AnalysisPlan
+
+
+def values(frame: dict[str, Any], key: str) -> list[Any]:
+    """Return a column of an exported R data frame as a list."""
+    column = frame[key]
+    return column if isinstance(column, list) else [column]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("file", indexed("rjafroc_roc_"))
+def test_obuchowski_rockette_and_dbm_match_rjafroc(file: str, shared: Path) -> None:
+    record = json.loads((shared / "reference/mrmc/gold" / file).read_text())
+    name = next(
+        p for p in (shared / "reference/mrmc/data").glob("roc_*.csv") if file.removeprefix("rjafroc_")[4:-5] in p.name
+    )
+    checked = 0
+    for gold in record["results"]:
+        if "error" in gold or gold["FOM"] != "Wilcoxon" or gold["covEstMethod"] != "jackknife":
+            continue
+        effects = gold["analysisOption"]
+        method = gold["method"].lower()
+        result = analyse(scores_of(name), AnalysisPlan(method=method, effects=Effects[effects], holm=False))
+        theirs = gold["result"][effects]
+        truncated = effects == "FRRC" and result.components.get("cov2", 1) < result.components.get("cov3", 0)
+        if effects == "FRRC" and method == "dbm":
+            truncated = result.components["TC"] < 0
+        diffs = theirs["ciDiffTrt"]
+        close([d["estimate"] for d in result.differences], values(diffs, "Estimate"))
+        if not truncated:  # it sets Cov2 - Cov3 to 0 where negative even for fixed readers
+            close([d["se"] for d in result.differences], values(diffs, "StdErr"))
+            key = "PrGTt" if "PrGTt" in diffs else "PrGTz"
+            close([d["p_value"] for d in result.differences], values(diffs, key))
+            close([d["lower"] for d in result.differences], values(diffs, "CILower"))
+            equality = result.anova["equality"]
+            tests = theirs["FTests"]
+            close(equality["p_value"], values(tests, "p")[0])
+            statistic = next(k for k in ("FStat", "F", "Chisq") if k in tests)
+            close(equality["statistic"], values(tests, statistic)[0])
+        if "DF" in diffs:
+            close([d["df"] for d in result.differences], values(diffs, "DF"))
+        anova, var = gold["result"]["ANOVA"], gold["result"]["ANOVA"]["VarCom"]
+        if method == "dbm":
+            close(
+                [result.anova[k]["mean_square"] for k in ("T", "R", "C", "TR", "TC", "RC", "TRC")],
+                anova["TRCanova"]["MS"][:7],
+                atol=1e-10,
+            )
+            c = result.components
+            close([c[k] for k in ("R", "C", "TR", "TC", "RC", "error")], var["Estimates"], atol=1e-10)
+        else:
+            c = result.components
+            ours = [c[k] for k in ("var_reader", "var_reader_modality", "cov1", "cov2", "cov3", "var_error")]
+            start = 2 if c["cov2"] < c["cov3"] else 0  # it sets Cov2 - Cov3 to 0 in the components too
+            close(ours[start:], var["Estimates"][start:])
+        if "ciDiffTrtEachRdr" in theirs:
+            own = theirs["ciDiffTrtEachRdr"]
+            named = dict(zip(values(own, "_row"), values(own, "StdErr"), strict=True))
+            for d in result.reader_differences:
+                row = (
+                    next(k for k in named if k.startswith(f"rdr{d['reader']}::") and same_pair(k, d["a"], d["b"]))
+                    if any(k.startswith(f"rdr{d['reader']}::") for k in named)
+                    else None
+                )
+                if row:
+                    close(d["se"], named[row])
+        checked += 1
+    assert checked >= 6
+
+
+def same_pair(row: str, a: str, b: str) -> bool:
+    """Return whether a row name such as ``rdr1::trt1-trt2`` is about this pair."""
+    return row.split("::")[1] == f"trt{a}-trt{b}"
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("file", indexed("google_reader_study"))
+def test_non_inferiority_matches_the_google_code(file: str, shared: Path) -> None:
+    """Its figures of merit are kept in float32, hence the tolerance."""
+    checked = 0
+    for record in answers(shared / "reference/mrmc/gold" / file)[1]:
+        if record["fn"] != "dual_modality_orh":
+            continue
+        scores = scores_of(shared / "reference/mrmc/data" / record["data"])
+        claim = Claim.NON_INFERIORITY if record["margin"] else Claim.SUPERIORITY
+        plan = AnalysisPlan(claim=claim, margin=record["margin"], control=record["modalities"][0])
+        d = analyse(scores, plan).differences[0]
+        theirs = record["result"]
+        close(
+            [d["estimate"], d["statistic"], d["df"]], [theirs["effect"], theirs["statistic"], theirs["dof"]], rtol=2e-5
+        )
+        close([d["p_value"], d["lower"], d["upper"]], [theirs["pvalue"], *theirs["ci"]], rtol=2e-4, atol=1e-6)
+        checked += 1
+    assert checked == 10
+
+
+@pytest.mark.shared
+def test_a_system_against_readers_matches_rjafroc_and_the_google_code(shared: Path) -> None:
+    """RJafroc 2.1.3 reports readers less system, the Google code system less readers."""
+    gold = shared / "reference/mrmc/gold"
+    scores = scores_of(shared / "reference/mrmc/data/roc_rj09_nicocad.csv")
+    for effects in ("RRRC", "RRFC"):
+        theirs = next(
+            r["result"]
+            for r in answers(gold / "rjafroc_cad_vs_readers.json")[1]
+            if (r["dataset"], r["FOM"], r["method"]) == ("dataset09", "Wilcoxon", f"1T-{effects}")
+        )
+        result = analyse(scores, AnalysisPlan(standalone="1", effects=Effects[effects]))
+        d = result.differences[0]
+        close([d["estimate"], d["df"], d["p_value"]], [-theirs["avgDiffFom"], theirs["df"], theirs["pval"]])
+        close(abs(d["statistic"]), abs(theirs["Tstat"]))
+        interval = theirs["CIAvgDiffFom"]
+        interval = interval["values"] if isinstance(interval, dict) else interval
+        close([-d["upper"], -d["lower"]], interval)
+    for record in answers(gold / "google_reader_study.json")[1]:
+        if record["fn"] == "model_vs_readers_orh":
+            claim = Claim.NON_INFERIORITY if record["margin"] else Claim.SUPERIORITY
+            d = analyse(scores, AnalysisPlan(standalone="1", claim=claim, margin=record["margin"])).differences[0]
+            their = record["result"]
+            close(
+                [d["estimate"], d["statistic"], d["df"], d["p_value"], d["lower"], d["upper"]],
+                [their["effect"], their["statistic"], their["dof"], their["pvalue"], *their["ci"]],
+            )
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("file", [p for p in indexed("proc_delong_") if "asah" not in p.id])
+def test_single_readers_match_proc(file: str, shared: Path) -> None:
+    gold = json.loads((shared / "reference/mrmc/gold" / file).read_text())
+    scores = scores_of(shared / "reference/mrmc/data" / gold["data"])
+    singles = {(str(r["reader"]), str(r["modality"])): r for r in gold["single"]}
+    checked = 0
+    for reader in scores.readers:
+        one = scores.select(readers=[reader])
+        if not one.read.all():
+            continue
+        result = analyse(one, AnalysisPlan(method="or", covariance="delong", effects=Effects.FRRC, holm=False))
+        for row in result.readers:
+            theirs = singles[reader, row["modality"]]
+            close(row["estimate"], theirs["auc"])
+            if theirs["var_delong"] > 0:
+                close(row["se"] ** 2, theirs["var_delong"])
+            checked += 1
+        for of, key in (("specificity", "pauc_spec_1_0.8"), ("sensitivity", "pauc_sens_1_0.8")):
+            # MRMCaov 0.3.0 differs for curves with a point at a sensitivity of exactly 0.8; these agree
+            plan = AnalysisPlan(method="or", endpoint="partial_auc", band_of=of, effects=Effects.FRRC)
+            for row in analyse(one, plan).readers:
+                close(0.2 * row["estimate"], singles[reader, row["modality"]][key])
+        if len(scores.modalities) == 2:
+            pair = next(p for p in gold["pairwise"] if str(p["reader"]) == reader)
+            d = result.differences[0]
+            if pair["paired"]["p"] not in ("NA", "NaN", None) and d["p_value"] is not None:
+                close([abs(d["statistic"]), d["p_value"]], [abs(pair["paired"]["Z"]), pair["paired"]["p"]])
+    assert checked == len(singles)
