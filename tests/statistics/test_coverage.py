@@ -28,13 +28,13 @@ BENCHMARK = _benchmark()
 
 @pytest.mark.parametrize("case", BENCHMARK.INTERVALS, ids=lambda c: f"{c.name}, {c.scenario}")
 def test_coverage(case: Any) -> None:
-    share, error, _ = BENCHMARK.coverage(case, 300)
+    share, error, _ = BENCHMARK.coverage(case, 200)
     assert share >= 0.95 - 0.015 - 3 * error
     assert share <= 0.95 + 0.015 + 3 * error or case.conservative
 
 
 @pytest.mark.parametrize("case", BENCHMARK.TESTS, ids=lambda c: f"{c.name}, {c.scenario}")
 def test_type_one_error(case: Any) -> None:
-    studies = 60 if "detectability" in case.scenario or "auc" in case.scenario else 150
+    studies = 30 if "detectability" in case.scenario or "auc" in case.scenario else 100
     share, _, _ = BENCHMARK.type_one_error(case, studies)
     assert share <= case.alpha + 3.5 * math.sqrt(case.alpha * (1 - case.alpha) / studies)

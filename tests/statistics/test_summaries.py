@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from validation.errors import ProtocolProblem
 from validation.estimate import Estimate
 from validation.registry import Summary, all_summaries, get_summary
 from validation.statistics import summaries
@@ -60,8 +62,8 @@ def constant(n: int, value: float) -> Sample:
 def test_the_registered_names_are_those_endpoints_may_use() -> None:
     assert {s.name for s in OURS} >= {
         "mean", "paired_mean_difference", "mean_ratio", "geometric_mean_ratio", "proportion", "sensitivity",
-        "specificity", "paired_proportion_difference", "sensitivity_difference", "specificity_difference", "auc", "auc_difference",
-        "hodges_lehmann", "bootstrap_mean", "bootstrap_mean_difference", "quantile", "detectability",
+        "specificity", "paired_proportion_difference", "sensitivity_difference", "specificity_difference", "auc",
+        "auc_difference", "hodges_lehmann", "bootstrap_mean", "bootstrap_mean_difference", "quantile", "detectability",
         "detectability_difference", "spectrum_mean", "spectrum_mean_difference",
     }  # fmt: skip
 
@@ -179,6 +181,32 @@ def test_an_infinite_value_is_never_taken_for_a_missing_one(name: str) -> None:
     sample = Sample(values=[1.0, 2.0, np.inf, 3.0], comparator=[2.0, 1.0, np.inf, 1.0], clusters=np.arange(4))
     found = get_summary(name).function(sample, level=0.95, unit="1", seed=1)
     assert found.value is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("proportion", {}),
+        ("proportion", {"threshold": 1.0, "comparison": "=="}),
+        ("proportion", {"threshold": 1.0, "interval": "wald"}),
+        ("specificity_difference", {"threshold": 1.0, "comparison": "=="}),
+        ("auc", {"interval": "exact"}),
+        ("quantile", {"q": 1.5}),
+        ("bootstrap_mean", {"interval": "normal"}),
+        ("detectability", {"figure": "snr"}),
+    ],
+)
+def test_parameters_that_do_not_fit_are_a_mistake_in_the_protocol(name: str, parameters: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolProblem) as caught:
+        get_summary(name).function(make(20), level=0.95, unit="1", seed=1, **parameters)
+    assert caught.value.code == "STAT-003"
+
+
+def test_channel_responses_are_no_spectrum() -> None:
+    sample = make(20)
+    channels = replace(sample, component_names=("c00", "c01", "c02", "c03"))
+    with pytest.raises(ProtocolProblem, match="not a spectrum"):
+        summaries.spectrum_mean(channels, level=0.95, unit="1/mm", seed=1)
 
 
 def test_null_values() -> None:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from validation.errors import ProtocolProblem
 from validation.estimate import Estimate
 from validation.registry import Direction, summary
 from validation.statistics import detectability as observer
@@ -84,6 +85,7 @@ def proportion(
     interval: proportions.Interval = "wilson",
 ) -> Estimate:
     """Share of cases whose value is 1, or compares with ``threshold`` as asked; Wilson or Clopper-Pearson interval."""
+    _one_of("interval", interval, ("wilson", "clopper_pearson"))
     events = _events(sample.values, threshold, comparison)
     return proportions.proportion(events, clusters=sample.clusters, level=level, unit=unit, interval=interval)
 
@@ -93,6 +95,7 @@ def proportion(
 )
 def auc(sample: Sample, *, level: float, unit: str, seed: int, interval: roc.AucInterval = "logit") -> Estimate:
     """Area under the ROC curve of the values for the labels, DeLong or, with several cases per patient, Obuchowski."""
+    _one_of("interval", interval, ("logit", "wald"))
     return roc.auc(sample.values, _labels(sample), clusters=sample.clusters, level=level, unit=unit, interval=interval)
 
 
@@ -123,6 +126,7 @@ def sensitivity(
     interval: proportions.Interval = "wilson",
 ) -> Estimate:
     """Share of positive cases that are called positive (value compares with ``threshold`` as asked)."""
+    _one_of("interval", interval, ("wilson", "clopper_pearson"))
     part = sample.subset(_labels(sample) == 1)
     events = _events(part.values, threshold, comparison)
     return proportions.proportion(events, clusters=part.clusters, level=level, unit=unit, interval=interval)
@@ -140,6 +144,7 @@ def specificity(
     interval: proportions.Interval = "wilson",
 ) -> Estimate:
     """Share of negative cases that are not called positive (value compares with ``threshold`` as asked)."""
+    _one_of("interval", interval, ("wilson", "clopper_pearson"))
     part = sample.subset(_labels(sample) == 0)
     events = 1 - _events(part.values, threshold, comparison)
     return proportions.proportion(events, clusters=part.clusters, level=level, unit=unit, interval=interval)
@@ -184,6 +189,7 @@ def specificity_difference(
     sample: Sample, *, level: float, unit: str, seed: int, threshold: float, comparison: Comparison = ">="
 ) -> Estimate:
     """Specificity of the output minus that of the comparator on the same negative cases."""
+    _one_of("comparison", comparison, tuple(_COMPARE))
     part = sample.subset(_labels(sample) == 0)
     return paired_proportion_difference(
         part, level=level, unit=unit, seed=seed, threshold=threshold, comparison=_OPPOSITE[comparison]
@@ -232,6 +238,8 @@ def bootstrap_mean_difference(
 @summary("quantile", reference="Davison and Hinkley 1997, Bootstrap Methods and their Application")
 def quantile(sample: Sample, *, level: float, unit: str, seed: int, q: float = 0.5, replicates: int = 2000) -> Estimate:
     """Quantile over cases (the median by default) with a patient-clustered percentile bootstrap interval."""
+    if not 0 < q < 1:
+        raise _unfit(f"`q` must lie between 0 and 1, got {q}.")
     made = _replicates(
         sample,
         ("quantile", q, replicates, seed),
@@ -251,6 +259,7 @@ def quantile(sample: Sample, *, level: float, unit: str, seed: int, q: float = 0
 )  # fmt: skip
 def detectability(sample: Sample, *, level: float, unit: str, seed: int, figure: Figure = "d_prime") -> Estimate:
     """Estimate detectability (d' or AUC) by a channelised Hotelling observer; exact, or jackknife of clusters."""
+    _one_of("figure", figure, ("d_prime", "auc"))
     return observer.detectability(
         _components(sample), _labels(sample), clusters=sample.clusters, level=level, unit=unit, figure=figure
     )
@@ -264,6 +273,7 @@ def detectability_difference(
     sample: Sample, *, level: float, unit: str, seed: int, figure: Figure = "d_prime"
 ) -> Estimate:
     """Estimate detectability of output minus comparator, with a paired jackknife interval of clusters."""
+    _one_of("figure", figure, ("d_prime", "auc"))
     return observer.detectability_difference(
         _components(sample),
         _comparator_components(sample),
@@ -280,7 +290,7 @@ def spectrum_mean(sample: Sample, *, level: float, unit: str, seed: int) -> Esti
     """Mean frequency of the noise power spectrum averaged over cases, Fieller's interval, cluster-robust."""
     return spectra.spectrum_mean(
         _components(sample),
-        spectra.frequencies(sample.component_names),
+        _frequencies(sample),
         clusters=sample.clusters,
         level=level,
         unit=unit,
@@ -296,7 +306,7 @@ def spectrum_mean_difference(sample: Sample, *, level: float, unit: str, seed: i
     return spectra.spectrum_mean_difference(
         _components(sample),
         _comparator_components(sample),
-        spectra.frequencies(sample.component_names),
+        _frequencies(sample),
         clusters=sample.clusters,
         level=level,
         unit=unit,
@@ -318,10 +328,33 @@ def _labels(sample: Sample) -> Floats:
 def _events(values: Floats, threshold: float | None, comparison: Any) -> Floats:
     """Return 0/1 events with NaN kept; without a threshold the values must be 0 or 1 already."""
     if threshold is None:
+        if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+            raise _unfit("the metric has values other than 0 and 1, so a share of cases needs a `threshold`.")
         return values
-    if comparison not in _COMPARE:
-        raise ValueError(f"comparison must be one of {', '.join(_COMPARE)}, got {comparison!r}")
+    _one_of("comparison", comparison, tuple(_COMPARE))
     return np.where(np.isnan(values), np.nan, _COMPARE[comparison](values, threshold).astype(np.float64))
+
+
+def _one_of(name: str, given: Any, allowed: tuple[str, ...]) -> None:
+    if given not in allowed:
+        raise _unfit(f"`{name}` must be one of {', '.join(allowed)}, got {given!r}.")
+
+
+def _unfit(what: str) -> ProtocolProblem:
+    return ProtocolProblem(
+        what,
+        code="STAT-003",
+        where="summary_parameters",
+        why="The summary cannot be computed as the protocol asks.",
+        action="Correct `summary_parameters` of the endpoint, or choose another summary; see `validation list summaries`.",
+    )
+
+
+def _frequencies(sample: Sample) -> Floats:
+    try:
+        return spectra.frequencies(sample.component_names)
+    except ValueError:
+        raise _unfit("the metric is not a spectrum: its components are not named by frequencies.") from None
 
 
 def _components(sample: Sample) -> Floats:
@@ -349,7 +382,6 @@ def _replicates(sample: Sample, key: tuple[Any, ...], make: Callable[[], _Made])
 
 
 def _bootstrapped(made: _Made, level: float, unit: str, what: str, interval: Bootstrapped) -> Estimate:
-    if interval not in ("percentile", "bca"):
-        raise ValueError(f"interval must be percentile or bca, got {interval!r}")
+    _one_of("interval", interval, ("percentile", "bca"))
     fit, n, g = made
     return resampling.bootstrap_estimate(fit, n=n, n_clusters=g, level=level, unit=unit, what=what, interval=interval)
