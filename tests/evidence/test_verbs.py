@@ -81,6 +81,7 @@ def test_unsigned_needs_the_option(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("verify", run)
     assert code == 4
     assert "NOT SIGNED" in out
+    assert "every estimate and verdict recomputed" in out  # unsigned, but its files can be judged
     code, out, _ = call("verify", run, "--allow-unsigned")
     assert code == 0
     assert "NOT SIGNED" in out

@@ -29,7 +29,7 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, as_json: bool) 
     from validation.evidence.keys import read_trust
     from validation.evidence.package import open_run
     from validation.evidence.timestamp import read_roots
-    from validation.evidence.verify import verify_run
+    from validation.evidence.verify import UNSIGNED, verify_run
 
     with open_run(run) as opened:
         report = verify_run(
@@ -39,7 +39,7 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, as_json: bool) 
             allow_unsigned=allow_unsigned,
         )
         report.notes += opened.notes
-        if report.intact:
+        if all(finding.code == UNSIGNED for finding in report.findings):
             _recompute(opened.run_folder, report)
         else:
             report.notes.append("estimates were not recomputed, because the files are not what was closed")

@@ -30,6 +30,7 @@ from validation.evidence.results import RESULTS_FILE, read_results
 from validation.evidence.statement import RUN_PREDICATE, check_signature, peek, subject_digest
 from validation.evidence.timestamp import TimeStamp, checksum_agrees, verify_token
 
+UNSIGNED = "EVD-028"
 _REQUIRED = (RESULTS_FILE, EVENTS_FILE)
 
 
@@ -195,7 +196,7 @@ def _check_signature(
             report.notes.append("NOT SIGNED: anyone could have made or changed this run")
         else:
             report.findings.append(
-                Finding(ATTESTATION_FILE, "NOT SIGNED: anyone could have made or changed this run", "EVD-028")
+                Finding(ATTESTATION_FILE, "NOT SIGNED: anyone could have made or changed this run", UNSIGNED)
             )
         return
     data = path.read_bytes()
