@@ -13,7 +13,7 @@ import pytest
 from validation.errors import ProtocolProblem
 from validation.estimate import Estimate
 from validation.registry import Summary, all_summaries, get_summary
-from validation.statistics import summaries
+from validation.statistics import resampled_summaries, summaries
 from validation.statistics.hypotheses import judge
 from validation.statistics.sample import Sample
 
@@ -26,7 +26,7 @@ EXTRA: dict[str, dict[str, Any]] = {
     "paired_proportion_difference": {"threshold": 0.5},
 }
 NAMES = ("0.1", "0.2", "0.3", "0.4")
-OURS = [s for s in all_summaries() if s.function.__module__ == "validation.statistics.summaries"]
+OURS = [s for s in all_summaries() if s.function.__module__.startswith("validation.statistics.")]
 
 
 def call(summary: Summary, sample: Sample, level: float = 0.95) -> Estimate:
@@ -146,8 +146,10 @@ def test_identity_model_is_never_superior(summary: Summary) -> None:
 
 def test_bootstrap_judgement_makes_its_replicates_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    original = summaries.resampling.mean_bootstrap
-    monkeypatch.setattr(summaries.resampling, "mean_bootstrap", lambda *a, **k: made.append(1) or original(*a, **k))
+    original = resampled_summaries.resampling.mean_bootstrap
+    monkeypatch.setattr(
+        resampled_summaries.resampling, "mean_bootstrap", lambda *a, **k: made.append(1) or original(*a, **k)
+    )
     sample = make(60)
     _, verdict = judge(
         lambda level: summaries.bootstrap_mean(sample, level=level, unit="1", seed=1),
