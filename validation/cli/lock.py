@@ -28,7 +28,8 @@ def command(study: Path, actor: str, as_json: bool) -> int:
             )
         )
         return 0
-    click.echo(f"locked {record.protocol['id']} {record.protocol['version']} at {record.locked_at} by {record.locked_by}")
+    name, version = record.protocol["id"], record.protocol["version"]
+    click.echo(f"locked {name} {version} at {record.locked_at} by {record.locked_by}")
     click.echo(f"digest {record.digest}")
     for finding in lacking:
         click.echo(f"  warning {finding.id} at {finding.place}: {finding.text}")

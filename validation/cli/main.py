@@ -17,6 +17,7 @@ from validation.errors import ValidationProblem
 # verb -> (module under validation.cli, one line of help), grouped by what a person is doing
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Prepare": {
+        "init": ("init", "Begin a study folder for a type of claim"),
         "schema": ("schema", "JSON Schema of protocol and study files, for editors"),
         "check": ("check", "Errors and gaps of a protocol, before any data are opened"),
         "lock": ("lock", "Fix the protocol; later edits are refused"),

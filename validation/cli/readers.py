@@ -73,7 +73,8 @@ def command() -> None:
 def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: Any) -> None:
     """Analyse SCORES: a table with the columns reader, modality, case, truth (0/1), score[, decision].
 
-    Reads .csv, .parquet and .imrmc, long or wide. Exits 0 if the hypothesis is met for every difference (or there is none), 1 if not.
+    Reads .csv, .parquet and .imrmc, long or wide. Exits 0 if the hypothesis is met for every difference (or there is
+    none), 1 if not.
     """
     from validation.estimate import Outcome
     from validation.reader_study.analysis import analyse as run

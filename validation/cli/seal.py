@@ -22,7 +22,8 @@ def command(study: Path, reason: str, actor: str, as_json: bool) -> int:
 
     manifest = seal_study(load_study(study), signer=actor, reason=reason)
     if as_json:
-        click.echo(json.dumps({key: manifest[key] for key in ("digest", "n_cases")} | {"files": len(manifest["files"])}))
+        facts = {"digest": manifest["digest"], "cases": manifest["n_cases"], "files": len(manifest["files"])}
+        click.echo(json.dumps(facts))
     else:
         click.echo(f"sealed {manifest['n_cases']} cases in {len(manifest['files'])} files, digest {manifest['digest']}")
     return 0

@@ -23,6 +23,5 @@ def _default() -> str:
 
 def by_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--by NAME`` to a verb."""
-    return click.option("--by", "actor", default=_default, show_default="login name", help="Your name, for the record.")(
-        function
-    )
+    name = click.option("--by", "actor", default=_default, show_default="login name", help="Your name, for the record.")
+    return name(function)

@@ -45,7 +45,7 @@ class Hazard(Part):
     """A hazard of the claim, as named in the manufacturer's risk file."""
 
     id: Identifier
-    description: str = Field(min_length=10)
+    description: str = Field(min_length=5)
 
 
 class Claim(Part):

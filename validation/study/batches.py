@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
-CASES_PER_BATCH = {"cpu": 8, "cuda": 64}
+CASES_PER_BATCH = {"cpu": 4, "cuda": 64}
 """More cases at once than this gains nothing; on a CPU a few already keep every core busy."""
 SHARE_OF_MEMORY = {"cpu": 0.25, "cuda": 0.7}
 BYTES_PER_VOXEL = 2048.0
@@ -26,7 +26,7 @@ def batch_size(shape: tuple[int, ...], voxels: int, device_type: str) -> int:
     >>> batch_size((2000, 2000), 1 << 20, "cpu")
     1
     """
-    return max(1, min(CASES_PER_BATCH.get(device_type, 8), voxels // math.prod(shape)))
+    return max(1, min(CASES_PER_BATCH.get(device_type, 4), voxels // math.prod(shape)))
 
 
 def group(

@@ -17,6 +17,7 @@ from validation.protocol.schema import Protocol
 from validation.study.judge import check_endpoint
 from validation.study.plan import make_plan
 from validation.study.spec import Study
+from validation.study.start import refuse_placeholders
 
 SEAL_FILE = "cohort.manifest.json"
 
@@ -75,6 +76,8 @@ def lock_study(study: Study, *, signer: str) -> tuple[locks.Lock, list[Finding]]
     The lock is refused when an endpoint cannot be measured or judged; what the claim lacks is returned.
     """
     protocol, lacking = check_protocol(study.protocol_path)
+    refuse_placeholders(locks.content(protocol), where=study.protocol_path.name)
+    refuse_placeholders(study.spec.model_dump(mode="json"), where=study.path.name)
     record = locks.lock(protocol, locks.lock_path(study.folder), signer=signer)
     append_event(
         study.ledger_path,

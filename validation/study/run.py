@@ -243,6 +243,7 @@ def _rows(
         more_rows, more_rejections = measurer.measure(batch)
         rows += more_rows
         rejections += more_rejections
+        batch.clear()  # its pixels are not needed while the next batch is gathered
     return rows, sorted(rejections, key=lambda rejection: rejection.case_id)
 
 

@@ -59,11 +59,8 @@ def arm_values(measurements: pd.DataFrame, key: str, arm: str) -> pd.DataFrame:
     A missing draw makes the case missing: averaging only what worked would favour a model that fails on hard cases.
     """
     rows = measurements[(measurements["metric"] == key) & (measurements["arm"] == arm)]
-    return (
-        rows.groupby(["case_id", "component"], sort=True)["value"]
-        .agg(lambda v: v.mean() if v.notna().all() else np.nan)
-        .unstack("component")
-    )
+    draws = rows.groupby(["case_id", "component"], sort=True)["value"]
+    return draws.mean().where(draws.count() == draws.size()).unstack("component")
 
 
 def build_sample(
