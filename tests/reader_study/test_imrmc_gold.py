@@ -1,4 +1,4 @@
-"""U-statistics against both engines of iMRMC: moments, components, variances, degrees of freedom, p-values, intervals."""
+"""U-statistics against both engines of iMRMC: moments, components, variances, degrees of freedom, tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores, from_frame
 
 PLAN = AnalysisPlan(method="ustat", holm=False)
-# both engines print the degrees of freedom with all digits but use the whole part of them, and the normal law from 50 on
+# both engines print degrees of freedom with all digits but use their whole part, and the normal law from 50 on
 NORMAL_FROM = 50
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.reader_study.known_answers import OWN, answers, close, indexed, named_scores, scores_of
 
+from tests.reader_study.known_answers import OWN, answers, close, indexed, named_scores, scores_of
 from validation.reader_study.analysis import analyse
 from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import AnalysisPlan
@@ -68,7 +68,7 @@ def check(scores: ReaderScores, gold: dict[str, Any], **settings: Any) -> None:
             varied = [i for i, v in enumerate(own["StdErr"]) if v > 0]
             close([rows[keys[i]]["se"] for i in varied], [own["StdErr"][i] for i in varied])
             close([rows[keys[i]]["p_value"] for i in varied], [own["p-value"][i] for i in varied])
-        else:  # the tool lists pairs within readers but recycles the standard errors over readers, so rows do not belong together
+        else:  # it lists pairs within readers but recycles standard errors over readers: rows do not belong together
             ours = [
                 next(d["se"] for d in result.reader_differences if d["reader"] == r["reader"]) for r in result.readers
             ]

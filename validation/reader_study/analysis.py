@@ -18,7 +18,6 @@ from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
-
 _ALL_TIED = "all scores are tied: the ratings hold no information"
 
 
@@ -39,7 +38,7 @@ class Analysis:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the contract of ``validation readers analyse --json``. It holds no NaN: what is not defined is ``null``."""
+        """Return the contract of ``validation readers analyse --json``; what is not defined is ``null``, never NaN."""
         plan = self.plan
         return {
             "design": self.design.to_dict(),
@@ -109,7 +108,7 @@ def analyse(scores: ReaderScores, plan: AnalysisPlan | None = None) -> Analysis:
 
 
 def pairs_of_modalities(scores: ReaderScores, control: str | None) -> tuple[list[int], list[int]]:
-    """Return the indices ``a`` and ``b`` of the differences ``a - b``: every pair in order, or every other against the control."""
+    """Return indices ``a`` and ``b`` of the differences ``a - b``: every pair, or every other against the control."""
     M = len(scores.modalities)
     if control is None:
         pairs = list(combinations(range(M), 2))
@@ -130,10 +129,12 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
     """Raise where the data do not allow the analysis at all."""
     if method not in design.allowed:
         raise DataProblem(
-            f"--method {method} {design.refused[method]} ({design.missing_cells} of {design.cells} cells were not read).",
+            f"--method {method} {design.refused[method]} ({design.missing_cells} of {design.cells} cells were not "
+            f"read).",
             code="RDR-013",
             where="scores",
-            why="Its mean squares and covariances are averages over a complete table; on any other they estimate something else.",
+            why="Its mean squares and covariances are averages over a complete table; on any other they estimate "
+            "something else.",
             action="Use --method ustat, which is valid for any design, or complete the readings.",
         )
     short = {"non-diseased": design.n_negative, "diseased": design.n_positive}
@@ -156,7 +157,8 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
             f"{text}.",
             code="RDR-015",
             where="scores",
-            why=f"The {plan.endpoint} of such a reader is not defined, and leaving the reader out would change the study.",
+            why=f"The {plan.endpoint} of such a reader is not defined, and leaving the reader out would change the "
+            f"study.",
             action="Complete the readings, or remove the reader by the rule in the protocol."
             + (f" Check the spelling: {alike}." if alike else ""),
         )

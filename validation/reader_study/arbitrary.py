@@ -54,8 +54,8 @@ def lone_readers(scores: ReaderScores) -> dict[int, int]:
 def with_twins(scores: ReaderScores, lone: dict[int, int]) -> ReaderScores:
     """Return the study with each lone reader of a modality replaced by two identical ones of its own.
 
-    Twins show no reader variance, so the variance is that over cases: the conclusion is about this very reader, as is right for a
-    standalone model. They are nobody's pair in other modalities.
+    Twins show no reader variance, so the variance is that over cases: the conclusion is about this very reader, as is
+    right for a standalone model. They are nobody's pair in other modalities.
     """
     if not lone:
         return scores
@@ -81,7 +81,7 @@ def with_twins(scores: ReaderScores, lone: dict[int, int]) -> ReaderScores:
 
 
 def component_tables(scores: ReaderScores, study: Moments, pairs: Pairs) -> dict[str, Any]:
-    """Return moments (BDG) and components (BCK), and for complete tables OR, DBM and mean-square forms, for modalities and pairs."""
+    """Return moments (BDG), components (BCK), and for complete tables OR, DBM and mean-square forms."""
     rows = []
     M = len(scores.modalities)
     for a, b in [(m, m) for m in range(M)] + list(zip(*pairs, strict=True)):
@@ -111,8 +111,8 @@ def component_tables(scores: ReaderScores, study: Moments, pairs: Pairs) -> dict
 def other_forms(study: Moments, a: int, b: int, n0: int, n1: int, *, biased: bool) -> dict[str, dict[str, float]]:
     """Return the same variance in the forms of Obuchowski-Rockette, of pseudovalue components and of mean squares.
 
-    Only for complete tables. The error covariance of two readings is ``N / n0 + D / n1 + ND / (n0 n1)``, and for one reader the terms with
-    R are added (Gallas, Bandos, Samuelson & Wagner 2009, doi:10.1080/03610920802610084).
+    Only for complete tables. The error covariance of two readings is ``N / n0 + D / n1 + ND / (n0 n1)``, and for one
+    reader the terms with R are added (Gallas, Bandos, Samuelson & Wagner 2009, doi:10.1080/03610920802610084).
     """
     parts = study.components(biased=biased)[0]
     sizes = np.array([n0, n1, n0 * n1])
@@ -182,7 +182,8 @@ def _by_reader(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) -> tuple[
 def _warnings(scores: ReaderScores, study: Moments, lone: dict[int, int], contrasts: Contrast | None) -> list[str]:
     """Return what a reader of the numbers should know."""
     found = [
-        f"modality {scores.modalities[m]} was read by {scores.readers[r]} alone: it is taken as fixed, and the conclusion is about this reader"
+        f"modality {scores.modalities[m]} was read by {scores.readers[r]} alone: it is taken as fixed, and the "
+        f"conclusion is about this reader"
         for m, r in lone.items()
     ]
     if len(scores.modalities) == 1:

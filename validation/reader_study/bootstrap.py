@@ -36,7 +36,8 @@ def bootstrap_covariance(
 
     References
     ----------
-    Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6; readers are not resampled, as the model treats them apart.
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6; readers are not resampled, as the model treats
+    them apart.
     """
     drawn = resampled_cases(positive, replicates, seed)
     step = max(1, (1 << 24) // score.size)

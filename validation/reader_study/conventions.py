@@ -6,38 +6,50 @@ _PARTS = {
     "or": (
         "Obuchowski-Rockette with Hillis degrees of freedom (doi:10.1002/sim.2532), real-valued df, exact t law. "
         "Random readers: Cov2 - Cov3 (and Cov2 per modality) is set to 0 where negative, as the model requires. "
-        "Differences use mean squares and covariances pooled over all modalities; a modality's own interval uses its data alone."
+        "Differences use mean squares and covariances pooled over all modalities; a modality's own interval uses its "
+        "data alone."
     ),
     "fixed_readers": (
-        "Fixed readers: normal law and no truncation of Cov2 - Cov3, because the variance is that of a fixed contrast of estimates "
+        "Fixed readers: normal law and no truncation of Cov2 - Cov3, because the variance is that of a fixed "
+        "contrast of estimates "
         "(MRMCaov does the same; RJafroc truncates, and uses t with K - 1 df per modality)."
     ),
     "fixed_cases": "Fixed cases: paired t over readers, from MS(TR); conclusions hold for these cases only.",
     "dbm": (
-        "Dorfman-Berbaum-Metz on jackknife pseudovalues of AUC with Hillis df: equal to Obuchowski-Rockette with jackknife covariance for random "
+        "Dorfman-Berbaum-Metz on jackknife pseudovalues of AUC with Hillis df: equal to Obuchowski-Rockette with "
+        "jackknife covariance for random "
         "readers; with fixed readers an F test on (t - 1)(c - 1) df, where Obuchowski-Rockette uses chi-square."
     ),
     "ustat": (
-        "U-statistic variance (Gallas et al. 2009, doi:10.1080/03610920802610084): pairs of cases are weighted equally, so that a "
-        "reader with more cases counts more. BDG degrees of freedom after Satterthwaite on the readers', negative and positive cases' mean "
-        "squares (Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012); factors not shared by two modalities enter separately, and the smallest df "
-        "of a part that contributes is the floor. iMRMC Java 4.0.3 follows the same law; iMRMC R 2.1.2 differs where readers or cases "
-        "are not paired (it takes the smallest df of either modality as floor). df are used as they are, not rounded down, and without a switch to the "
+        "U-statistic variance (Gallas et al. 2009, doi:10.1080/03610920802610084): pairs of cases are weighted "
+        "equally, so that a "
+        "reader with more cases counts more. BDG degrees of freedom after Satterthwaite on the readers', negative "
+        "and positive cases' mean "
+        "squares (Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012); factors not shared by two "
+        "modalities enter separately, and the smallest df "
+        "of a part that contributes is the floor. iMRMC Java 4.0.3 follows the same law; iMRMC R 2.1.2 differs where "
+        "readers or cases "
+        "are not paired (it takes the smallest df of either modality as floor). df are used as they are, not rounded "
+        "down, and without a switch to the "
         "normal law at 50. A negative unbiased variance gives no interval and no verdict."
     ),
     "standalone": (
         "System against readers: each reader's difference from the system is analysed as one modality "
-        "(Obuchowski-Rockette, doi:10.1002/sim.2532), so that the system is fixed, readers are a sample, and the cases it shares "
+        "(Obuchowski-Rockette, doi:10.1002/sim.2532), so that the system is fixed, readers are a sample, and the "
+        "cases it shares "
         "with the readers are accounted for; RJafroc and the Google reader study code follow the same law."
     ),
     "nested": "Readers that read different cases share no case error: their covariance is 0.",
     "test": (
-        "p-values are two-sided for superiority; for non-inferiority they are the one-sided upper tail of (d + margin) / se and are compared with alpha / 2 "
-        "(an FDA example prints twice that tail), so that p-value and two-sided interval never disagree; equivalence takes the larger of two one-sided "
+        "p-values are two-sided for superiority; for non-inferiority they are the one-sided upper tail of (d + "
+        "margin) / se and are compared with alpha / 2 "
+        "(an FDA example prints twice that tail), so that p-value and two-sided interval never disagree; equivalence "
+        "takes the larger of two one-sided "
         "p-values. Limits of figures that lie between 0 and 1 are cut there."
     ),
     "decisions": (
-        "Sensitivity and specificity come from the recorded decisions; they are computed from a threshold of the ratings only on request, "
+        "Sensitivity and specificity come from the recorded decisions; they are computed from a threshold of the "
+        "ratings only on request, "
         "which the FDA guidance of 28 September 2022 (section IV.A) advises against."
     ),
 }

@@ -1,4 +1,4 @@
-"""Covariance of the figures of merit of all readers and modalities, given the readers: the error of a finite set of cases.
+"""Covariance of figures of merit of all readers and modalities, given the readers: the error of finite cases.
 
 All functions return ``(T, Q, Q)`` with ``Q`` running over reader and modality, reader slowest.
 """
@@ -41,8 +41,8 @@ def jackknife_auc_covariance(sums: PairSums) -> Any:
 def delong_covariance(sums: PairSums) -> Any:
     """Return the covariance of DeLong, DeLong & Clarke-Pearson (1988) of empirical AUCs.
 
-    ``S10 / n1 + S01 / n0``, the sample covariances of the placement values of positive and negative cases. It needs every
-    reader to have read the same cases under every modality. doi:10.2307/2531595
+    ``S10 / n1 + S01 / n0``, the sample covariances of the placement values of positive and negative cases. It needs
+    every reader to have read the same cases under every modality. doi:10.2307/2531595
     """
     xp = array_namespace(sums.total)
     n0, n1 = sums.by_negative.shape[-1], sums.by_positive.shape[-1]
@@ -55,12 +55,12 @@ def delong_covariance(sums: PairSums) -> Any:
 
 
 def covariance_of_moments(numerator: Any, denominator: Any) -> Any:
-    """Return the unbiased covariance (Bamber 1975; Gallas 2006) from sums of products, for any overlap of the cases read.
+    """Return the unbiased covariance (Bamber 1975; Gallas 2006) from sums of products, for any overlap of cases.
 
-    The four sums of products over pairs of pairs (same pair, same positive, same negative, any) are turned into averages
-    over pairs of pairs that share exactly the stated cases; the covariance is the sum of those averages weighted by how
-    often each occurs, less the product of the means, each part being unbiased. Two entries without a common case have
-    covariance 0. doi:10.1016/j.acra.2005.11.030
+    The four sums of products over pairs of pairs (same pair, same positive, same negative, any) are turned into
+    averages over pairs of pairs that share exactly the stated cases; the covariance is the sum of those averages
+    weighted by how often each occurs, less the product of the means, each part being unbiased. Two entries without a
+    common case have covariance 0. doi:10.1016/j.acra.2005.11.030
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def covariance_of_moments(numerator: Any, denominator: Any) -> Any:
 def product_moments(sums: PairSums) -> tuple[Any, Any]:
     """Return the sums of products of two kernels ``(T, Q, Q, 4)`` and the numbers of terms.
 
-    The last axis: products over the same pair of cases, over pairs with the same positive case, over pairs with the same
-    negative case, over any two pairs.
+    The last axis: products over the same pair of cases, over pairs with the same positive case, over pairs with the
+    same negative case, over any two pairs.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def product_moments(sums: PairSums) -> tuple[Any, Any]:
 
 
 def _exactly(moment: Any) -> Any:
-    """Turn sums over "at least these cases in common" into sums over "exactly these in common" (inclusion-exclusion)."""
+    """Turn sums over "at least these cases in common" into "exactly these" (inclusion and exclusion)."""
     xp = array_namespace(moment)
     same, positive, negative, free = (moment[..., k] for k in range(4))
     return xp.stack([same, positive - same, negative - same, free - positive - negative + same], axis=-1)

@@ -32,7 +32,7 @@ from validation.reader_study.scores import ReaderScores
 
 
 def analyse_crossed(scores: ReaderScores, plan: AnalysisPlan, method: str, pairs: Pairs) -> dict[str, Any]:
-    """Return the parts of an analysis of a complete table: modalities, differences, readers, components, anova, warnings."""
+    """Return the parts of an analysis of a complete table, by the names of the fields of ``Analysis``."""
     measured = measure(scores, plan)
     study = components(measured.values, measured.covariance)
     means = modality_means(study, plan.effects)

@@ -1,8 +1,9 @@
 """Dorfman-Berbaum-Metz: analysis of variance of jackknife pseudovalues, reader by modality by case.
 
-The pseudovalues need not be formed. With jackknife covariances of the figure of merit over ``c`` cases, every mean square of their
-three-way table is ``c`` times a combination of the Obuchowski-Rockette quantities (Hillis, Obuchowski, Schartz & Berbaum 2005,
-doi:10.1002/sim.2024); tests against the table formed the long way are in ``tests/reader_study``.
+The pseudovalues need not be formed. With jackknife covariances of the figure of merit over ``c`` cases, every mean
+square of their three-way table is ``c`` times a combination of the Obuchowski-Rockette quantities (Hillis, Obuchowski,
+Schartz & Berbaum 2005, doi:10.1002/sim.2024); tests against the table formed the long way are in
+``tests/reader_study``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class PseudovalueTable:
 def pseudovalue_table(study: ObuchowskiRockette, cases: int) -> PseudovalueTable:
     """Return the ANOVA of the pseudovalues from an Obuchowski-Rockette analysis with jackknife covariance.
 
-    ``T, R, TR`` are ``c`` times the mean squares of the figures of merit; ``C, TC, RC, TRC`` are ``c`` times the eigenvalues of the error covariance.
+    ``T, R, TR`` are ``c`` times the mean squares of the figures of merit; ``C, TC, RC, TRC`` are ``c`` times the
+    eigenvalues of the error covariance.
     Components are moment estimates and are left negative where they come out so.
     """
     c, t, r = cases, study.modalities, study.readers

@@ -18,7 +18,7 @@ Figure = Callable[[Array, Bools], float]
 
 
 def correct_decisions(scores: ReaderScores, endpoint: str, threshold: float | None) -> Array:
-    """Return 1.0 for a correct decision, 0.0 for a wrong one, NaN where a case was not read: ``(reader, modality, case of the class)``.
+    """Return 1.0 for a correct decision, 0.0 for a wrong one, NaN for none: ``(reader, modality, case of class)``.
 
     Sensitivity looks at diseased cases, specificity at the others. Recorded decisions are used; a threshold of the
     ratings only if one is given and none were recorded.
@@ -57,7 +57,8 @@ def correct_decisions(scores: ReaderScores, endpoint: str, threshold: float | No
 def share_moments(correct: Any, endpoint: str) -> tuple[Any, Any]:
     """Return sums of products of correct decisions and their numbers, laid out like those of pairs of cases.
 
-    A share has one class of cases: sums that would need a common case of the other class are empty, and their weight is 0.
+    A share has one class of cases: sums that would need a common case of the other class are empty, and their weight is
+    0.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def share(correct: Any) -> Any:
 
 
 def deleted_shares(correct: Array) -> Array:
-    """Return the share after deleting each case of its class ``(trial, Q, n)``; cases of the other class play no part."""
+    """Return the share after deleting each case of its class ``(trial, Q, n)``; other cases play no part."""
     read = ~np.isnan(correct)
     hits = np.where(read, correct, 0.0)
     number, total = read.sum(axis=-1, keepdims=True), hits.sum(axis=-1, keepdims=True)
@@ -104,7 +105,7 @@ def share_covariance(correct: Array) -> Array:
 
 
 def empirical_roc(score: Array, positive: Bools) -> tuple[Array, Array]:
-    """Return the false-positive and true-positive fractions of every threshold, from (0, 0) to (1, 1); ties are one step.
+    """Return false-positive and true-positive fractions of every threshold, from (0, 0) to (1, 1); ties are one step.
 
     >>> empirical_roc(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, True, False, True]))
     (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]))
@@ -116,7 +117,7 @@ def empirical_roc(score: Array, positive: Bools) -> tuple[Array, Array]:
 
 
 def sensitivity_at_specificity(specificity: float) -> Figure:
-    """Return the figure: true-positive fraction of the empirical ROC curve, joined by straight lines, at a specificity.
+    """Return the figure: height of the empirical ROC curve, joined by straight lines, at a specificity.
 
     On a vertical step the upper end counts: the largest sensitivity reached without giving up specificity.
     """
@@ -129,7 +130,7 @@ def sensitivity_at_specificity(specificity: float) -> Figure:
 
 
 def specificity_at_sensitivity(sensitivity: float) -> Figure:
-    """Return the figure: specificity of the empirical ROC curve at a sensitivity, the larger one on a horizontal step."""
+    """Return the figure: specificity of the empirical ROC curve at a sensitivity, the larger on a horizontal step."""
 
     def figure(score: Array, positive: Bools) -> float:
         fp, tp = empirical_roc(score, positive)
@@ -139,9 +140,10 @@ def specificity_at_sensitivity(sensitivity: float) -> Figure:
 
 
 def partial_auc(over: Literal["specificity", "sensitivity"], low: float, high: float) -> Figure:
-    """Return the figure: area under the empirical ROC curve over a band of specificity (or sensitivity), divided by its width.
+    """Return the figure: area under the empirical ROC curve over a band, divided by the width of the band.
 
-    Over sensitivity it is the area to the right of the curve between the two heights: the mean specificity in that band.
+    Over sensitivity it is the area to the right of the curve between the two heights: the mean specificity in that
+    band.
     McClish 1989, doi:10.1177/0272989X8900900307; Jiang, Metz & Nishikawa 1996, doi:10.1148/radiology.201.3.8939225.
     """
 
@@ -158,7 +160,7 @@ def partial_auc(over: Literal["specificity", "sensitivity"], low: float, high: f
 
 
 def evaluate(figure: Figure, score: Array, positive: Bools) -> tuple[Array, Array]:
-    """Return a figure of merit of complete scores ``(Q, case)``: values ``(Q,)`` and values after deleting each case ``(Q, case)``."""
+    """Return a figure of complete scores ``(Q, case)``: values ``(Q,)``, and after deleting each case ``(Q, case)``."""
     values = np.array([figure(row, positive) for row in score])
     n = len(positive)
     keep = ~np.eye(n, dtype=bool)

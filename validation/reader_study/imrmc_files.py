@@ -1,4 +1,4 @@
-"""The ``.imrmc`` text format of the FDA program of that name: a header, ``BEGIN DATA:``, then reader, case, modality, score."""
+"""The ``.imrmc`` text format: a header, ``BEGIN DATA:``, then rows of reader, case, modality, score."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from validation.estimate import Outcome
 
-
 _NOTHING = 1e-18  # a variance of a share below this is rounding, not variation
 
 
@@ -53,9 +52,11 @@ def compare(
     estimate, variance, df
         The difference, its estimated variance, and the degrees of freedom of the t law (``inf`` for the normal).
     claim, margin
-        - superiority, ``margin`` 0: ``t = d / se``, two-sided p-value; met if the interval excludes 0. With ``directed`` only a difference
-          in favour of ``a`` meets it. A positive margin asks for ``d > margin``, one-sided.
-        - non-inferiority of ``a``: ``t = (d + margin) / se``, p-value of the upper tail; met if the lower limit is above ``-margin``.
+        - superiority, ``margin`` 0: ``t = d / se``, two-sided p-value; met if the interval excludes 0. With
+          ``directed`` only a difference in favour of ``a`` meets it. A positive margin asks for ``d > margin``,
+          one-sided.
+        - non-inferiority of ``a``: ``t = (d + margin) / se``, p-value of the upper tail; met if the lower limit is
+          above ``-margin``.
         - equivalence: two one-sided tests; the larger p-value; met if the interval lies within ``-margin .. margin``.
     alpha
         Two-sided error; the interval has level ``1 - alpha`` and one-sided tests spend ``alpha / 2``.
@@ -67,7 +68,8 @@ def compare(
 
     References
     ----------
-    Chen, Petrick & Sahiner 2012, doi:10.1016/j.acra.2012.04.011 (non-inferiority and equivalence of reader-averaged AUCs).
+    Chen, Petrick & Sahiner 2012, Academic Radiology 19:1158 (non-inferiority and equivalence of reader-averaged
+    AUCs).
 
     Examples
     --------

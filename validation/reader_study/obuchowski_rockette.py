@@ -1,7 +1,8 @@
 """Obuchowski-Rockette analysis of fully crossed studies, with Hillis degrees of freedom.
 
-The model for the figure of merit of reader ``j`` under modality ``i`` is ``theta_ij = mu + tau_i + R_j + (tau R)_ij + e_ij``; the errors
-come from the cases and are correlated: ``Cov1`` (one reader, two modalities), ``Cov2`` (two readers, one modality), ``Cov3`` (both differ).
+The model for the figure of merit of reader ``j`` under modality ``i`` is ``theta_ij = mu + tau_i + R_j + (tau R)_ij +
+e_ij``; the errors come from the cases and are correlated: ``Cov1`` (one reader, two modalities), ``Cov2`` (two readers,
+one modality), ``Cov3`` (both differ).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class ObuchowskiRockette:
     """Mean squares, error covariances and components of variance; every array has the trial axis first.
 
     ``ms_t``, ``ms_r``, ``ms_tr`` are NaN where they have no degrees of freedom (one modality, one reader).
-    The suffix ``_by_modality`` marks estimates from one modality alone, ``(trial, modality)``, and ``_by_reader`` from one reader alone.
+    The suffix ``_by_modality`` marks estimates from one modality alone, ``(trial, modality)``, and ``_by_reader`` from
+    one reader alone.
     Components are moment estimates and are left negative where they come out so.
     """
 
@@ -123,7 +125,7 @@ def components(values: Array, covariance: Array) -> ObuchowskiRockette:
 
 
 def modality_means(study: ObuchowskiRockette, effects: Effects) -> Contrast:
-    """Return the reader-averaged figure of merit of each modality ``(trial, modality)``, from that modality's data alone."""
+    """Return the reader-averaged figure of each modality ``(trial, modality)``, from that modality's data alone."""
     r = study.readers
     estimate = study.values.mean(axis=1)
     ms, cov2 = study.ms_r_by_modality, study.cov2_by_modality
@@ -135,15 +137,16 @@ def modality_means(study: ObuchowskiRockette, effects: Effects) -> Contrast:
 
 
 def modality_differences(study: ObuchowskiRockette, effects: Effects, first: list[int], second: list[int]) -> Contrast:
-    """Return differences ``first - second`` of reader-averaged figures of merit ``(trial, pair)``, from all modalities together.
+    """Return differences ``first - second`` of reader-averaged figures ``(trial, pair)``, from all modalities together.
 
-    Standard errors are common to all pairs: ``sqrt(2 / r * D)`` with ``D`` = ``MS(TR) + max(r (Cov2 - Cov3), 0)`` for random
-    readers and cases, ``Var - Cov1 + (r - 1)(Cov2 - Cov3)`` for fixed readers, ``MS(TR)`` for fixed cases. For fixed readers nothing is set
-    to zero: the expression is the sample variance of a fixed contrast, not a sum of components that must be positive.
+    Standard errors are common to all pairs: ``sqrt(2 / r * D)`` with ``D`` = ``MS(TR) + max(r (Cov2 - Cov3), 0)`` for
+    random readers and cases, ``Var - Cov1 + (r - 1)(Cov2 - Cov3)`` for fixed readers, ``MS(TR)`` for fixed cases. For
+    fixed readers nothing is set to zero: the expression is the sample variance of a fixed contrast, not a sum of
+    components that must be positive.
 
     References
     ----------
-    Hillis 2007, doi:10.1002/sim.2532; Hillis, Obuchowski & Berbaum 2011, doi:10.1016/j.acra.2010.09.007.
+    Hillis 2007, doi:10.1002/sim.2532; Hillis 2014, doi:10.1002/sim.5926.
     """
     r = study.readers
     means = study.values.mean(axis=1)

@@ -1,7 +1,7 @@
 """Two-sample comparisons of diseased with non-diseased cases: the sums from which every AUC quantity follows.
 
-Arrays have the axes ``(trial, reader, modality, case)`` and may live in numpy or in torch, on any device; NaN marks a cell
-that was not read. One analysis is a batch of one trial; a simulation study is a batch of thousands.
+Arrays have the axes ``(trial, reader, modality, case)`` and may live in numpy or in torch, on any device; NaN marks a
+cell that was not read. One analysis is a batch of one trial; a simulation study is a batch of thousands.
 """
 
 from __future__ import annotations

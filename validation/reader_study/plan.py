@@ -25,8 +25,8 @@ class AnalysisPlan:
     endpoint
         Figure of merit.
     method
-        ``or``, ``dbm``, ``ustat``; ``auto`` takes Obuchowski-Rockette for fully crossed designs and U-statistics for all others: a
-        choice by the design, never by the result.
+        ``or``, ``dbm``, ``ustat``; ``auto`` takes Obuchowski-Rockette for fully crossed designs and U-statistics for
+        all others: a choice by the design, never by the result.
     covariance
         Covariance of the figures of merit given the readers, for ``or``.
     effects
@@ -36,7 +36,8 @@ class AnalysisPlan:
     control
         Modality that all others are compared with, as ``b``; every pair is compared if ``None``.
     standalone
-        Reader (or modality read by one reader alone) that is a system, compared with the average of all others: ``a`` is the system.
+        Reader (or modality read by one reader alone) that is a system, compared with the average of all others: ``a``
+        is the system.
     holm
         Whether verdicts on several differences are adjusted by Holm's method.
     threshold
@@ -94,10 +95,12 @@ class AnalysisPlan:
             )
         if self.standalone is not None and (self.control is not None or self.method in ("dbm", "ustat")):
             raise UsageProblem(
-                "a standalone comparison names its two sides itself, and is done by Obuchowski-Rockette on complete tables.",
+                "a standalone comparison names its two sides itself, and is done by Obuchowski-Rockette on complete "
+                "tables.",
                 code="RDR-011",
                 where="--standalone",
-                action="Drop --control and use --method or; for incomplete tables give the system a modality of its own, with --method ustat.",
+                action="Drop --control and use --method or; for incomplete tables give the system a modality of its "
+                "own, with --method ustat.",
             )
         if self.standalone is not None and self.effects is Effects.FRRC:
             raise UsageProblem(

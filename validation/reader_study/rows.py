@@ -1,4 +1,4 @@
-"""Rows of the result: modalities, differences with verdicts, readers; plain JSON types, ``None`` for what is not defined."""
+"""Rows of the result: modalities, differences with verdicts, readers; ``None`` for what is not defined."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def from_frame(table: pd.DataFrame, *, where: str = "scores", complete: bool = F
     Parameters
     ----------
     table
-        Columns ``reader``, ``modality``, ``case``, ``truth`` (0 or 1) and ``score``; optional ``decision`` (0 or 1). Names
-        are compared as text, so that the cases ``1.1`` and ``1.10`` stay two cases.
+        Columns ``reader``, ``modality``, ``case``, ``truth`` (0 or 1) and ``score``; optional ``decision`` (0 or 1).
+        Names are compared as text, so that the cases ``1.1`` and ``1.10`` stay two cases.
     where
         File name for error messages.
     complete
@@ -110,7 +110,8 @@ def from_frame(table: pd.DataFrame, *, where: str = "scores", complete: bool = F
             code="RDR-001",
             where=where,
             why="Every score needs its reader, modality, case and truth.",
-            action="Name the columns reader, modality, case, truth, score; a wide table has one score column per modality.",
+            action="Name the columns reader, modality, case, truth, score; a wide table has one score column per "
+            "modality.",
         )
     if table.empty:
         raise DataProblem(
@@ -157,7 +158,8 @@ def from_frame(table: pd.DataFrame, *, where: str = "scores", complete: bool = F
             f"{int((by_case > 1).sum())} cases have both truth 0 and truth 1.",
             code="RDR-005",
             where=where,
-            why="A case has one reference standard for all readers; numbering that restarts per class makes two cases one.",
+            why="A case has one reference standard for all readers; numbering that restarts per class makes two "
+            "cases one.",
             action="Give every case its own name and one truth.",
         )
     frame = frame[~frame["score"].isna()]

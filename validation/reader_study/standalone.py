@@ -21,7 +21,8 @@ def system_as_reader(scores: ReaderScores, name: str) -> ReaderScores:
     Parameters
     ----------
     name
-        A reader of a study with one modality, or the modality that the system's readings are filed under, beside one other modality.
+        A reader of a study with one modality, or the modality that the system's readings are filed under, beside one
+        other modality.
 
     Raises
     ------
@@ -48,7 +49,8 @@ def system_as_reader(scores: ReaderScores, name: str) -> ReaderScores:
                 else np.concatenate([decisions[people, other], decisions[readers, m]])[:, None],
             )
     raise UsageProblem(
-        f"{name!r} is neither a reader of a study with one modality nor a modality that one reader alone has read beside one other.",
+        f"{name!r} is neither a reader of a study with one modality nor a modality that one reader alone has read "
+        f"beside one other.",
         code="RDR-012",
         where="--standalone",
         action="Keep the system's readings and one reading condition of the readers, and name the system.",
@@ -58,8 +60,8 @@ def system_as_reader(scores: ReaderScores, name: str) -> ReaderScores:
 def analyse_standalone(scores: ReaderScores, plan: AnalysisPlan, name: str) -> dict[str, Any]:
     """Return the parts of an analysis of "system less average reader".
 
-    With ``d_j`` the difference of the system and reader ``j``, and their covariance over cases, the average has the variance
-    ``(MS(d) + max(r Cov2(d), 0)) / r`` and Hillis degrees of freedom. Random readers; cases random or fixed.
+    With ``d_j`` the difference of the system and reader ``j``, and their covariance over cases, the average has the
+    variance ``(MS(d) + max(r Cov2(d), 0)) / r`` and Hillis degrees of freedom. Random readers; cases random or fixed.
     """
     measured = measure(scores, plan)
     R = len(scores.readers)

@@ -20,8 +20,8 @@ def read_scores(path: Path) -> ReaderScores:
     Parameters
     ----------
     path
-        ``.csv`` (comma, semicolon or tab separated), ``.parquet`` or ``.imrmc``. A table without a column ``score`` is taken as
-        wide: either ``reader, case, truth`` and one column per modality, or ``case, truth`` and one column per
+        ``.csv`` (comma, semicolon or tab separated), ``.parquet`` or ``.imrmc``. A table without a column ``score`` is
+        taken as wide: either ``reader, case, truth`` and one column per modality, or ``case, truth`` and one column per
         reading named ``reader:modality``.
 
     Raises
@@ -69,8 +69,8 @@ def read_table(path: Path) -> pd.DataFrame:
             where=path.name,
             action="Export it again as UTF-8 CSV with one header row.",
         ) from problem
-    table.columns = pd.Index([str(c).strip().lower() if str(c).strip().lower() in _NOT_SCORES | {"score"} else str(c).strip()
-                              for c in table.columns])  # fmt: skip
+    names = [str(c).strip() for c in table.columns]
+    table.columns = pd.Index([n.lower() if n.lower() in _NOT_SCORES | {"score"} else n for n in names])
     if table.columns.duplicated().any():
         raise DataProblem("two columns have the same name.", code="RDR-002", where=path.name, action="Rename one.")
     return table

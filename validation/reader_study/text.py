@@ -14,11 +14,13 @@ def analysis_text(result: Analysis) -> str:
     d = result.design
     lines = [
         f"Design: {d.type.replace('_', ' ')}; {d.n_readers} readers, {d.n_modalities} modalities, "
-        f"{d.n_negative} non-diseased and {d.n_positive} diseased cases; {d.missing_cells} of {d.cells} cells not read; "
+        f"{d.n_negative} non-diseased and {d.n_positive} diseased cases; {d.missing_cells} of {d.cells} cells not "
+        f"read; "
         f"{d.scale} ratings with {d.levels} levels; {100 * d.tied_share:.1f} % of pairs tied.",
         f"Analyses that the design allows: {', '.join(d.allowed)}.",
         *(f"  not {name}: {reason}" for name, reason in d.refused.items()),
-        f"Endpoint {record['endpoint']}, method {record['method']}, covariance {record['covariance']}, {record['effects']}.",
+        f"Endpoint {record['endpoint']}, method {record['method']}, covariance {record['covariance']}, "
+        f"{record['effects']}.",
         "",
         f"{'modality':<20}{'estimate':>10}{'se':>10}{'interval':>22}",
         *(f"{m['modality']:<20}{_n(m['estimate']):>10}{_n(m['se']):>10}{_i(m):>22}" for m in result.modalities),
@@ -32,7 +34,8 @@ def analysis_text(result: Analysis) -> str:
     ]
     for row in result.differences:
         lines += [
-            f"{row['a']} − {row['b']}: {_n(row['estimate'])} (se {_n(row['se'])}, df {_n(row['df'], 1)}, p {_n(row['p_value'])}"
+            f"{row['a']} − {row['b']}: {_n(row['estimate'])} (se {_n(row['se'])}, df {_n(row['df'], 1)}, p "
+            f"{_n(row['p_value'])}"
             + (f", adjusted {_n(row['p_adjusted'])}" if row["p_adjusted"] is not None else "")
             + f"): {row['verdict'].upper()}",
             *textwrap.wrap(row["reason"], 100, initial_indent="  ", subsequent_indent="  "),

@@ -1,9 +1,10 @@
 """U-statistic analysis of reader studies of any design: random readers and random cases, paired or not (Gallas et al.).
 
-The variance of a reader-averaged AUC is a weighted sum of eight second-order moments (BDG: Barrett, Clarkson and co-workers'
-decomposition in the form of Gallas 2006): the mean product of two comparisons that share, or do not share, the reader, the negative
-case and the positive case. The unbiased estimate of a moment averages over products that share exactly the stated things;
-the V-statistic ("MLE") estimate over all products that share at least them.
+The variance of a reader-averaged AUC is a weighted sum of eight second-order moments (BDG, after Gallas 2006): the
+mean product of two comparisons that share, or do not share, the reader, the negative case and the positive case. The unbiased
+estimate of a moment averages over products that share exactly the stated things; the V-statistic ("MLE") estimate over
+all products that share at least them. The same variance in components (BCK: Barrett, Clarkson and Kupinski) is the sum
+over readers R, negative cases N, positive cases D and their interactions.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def moments(numerator: Any, denominator: Any, values: Array, counts: Array) -> M
     Parameters
     ----------
     numerator, denominator
-        ``(trial, Q, Q, 4)`` sums and numbers of terms from :func:`validation.reader_study.covariance.product_moments` or
-        :func:`validation.reader_study.figures.share_moments`.
+        ``(trial, Q, Q, 4)`` sums and numbers of terms from :func:`validation.reader_study.covariance.product_moments`
+        or :func:`validation.reader_study.figures.share_moments`.
     values
         ``(trial, reader, modality)`` figure of merit, NaN where a reader took no part.
     counts
@@ -125,12 +126,14 @@ def single(study: Moments, *, biased: bool = False) -> Contrast:
 def difference(study: Moments, first: list[int], second: list[int], *, biased: bool = False) -> Contrast:
     """Return differences of two modalities with variance and BDG degrees of freedom ``(trial, pair)``.
 
-    ``Var(a) + Var(b) - 2 Cov(a, b)``. Where both modalities share a factor (readers, negative or positive cases), its mean square is that of the
-    difference, with the smaller degrees of freedom of the two; where they do not, the mean squares enter separately.
+    ``Var(a) + Var(b) - 2 Cov(a, b)``. Where both modalities share a factor (readers, negative or positive cases), its
+    mean square is that of the difference, with the smaller degrees of freedom of the two; where they do not, the mean
+    squares enter separately.
 
     References
     ----------
-    Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012; Gaylor & Hopper 1969, doi:10.1080/00401706.1969.10490732.
+    Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012; Gaylor & Hopper 1969,
+    doi:10.1080/00401706.1969.10490732.
     """
     cov = study.covariance(biased=biased)
     variance = cov[:, first, first] + cov[:, second, second] - 2 * cov[:, first, second]
@@ -168,7 +171,7 @@ def _satterthwaite(variance: Array, spread: Array, floor: Array) -> Array:
 
 
 def _eight(sums: Array) -> Array:
-    """Sum over equal readers (first four) and over all pairs of readers (last four): ``(trial, modality, modality, 8)``."""
+    """Sum over equal readers (first four) and all pairs of readers (last four): ``(trial, modality, modality, 8)``."""
     same = np.einsum("trmrnk->tmnk", sums)
     return np.concatenate([same, sums.sum(axis=(1, 3))], axis=-1)
 
