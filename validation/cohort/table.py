@@ -129,6 +129,7 @@ def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
             raise _missing_column(name, path, frame, used_by=use)
     _check_cells(frame, spec, path)
     frame[spec.patient] = frame[spec.patient].astype(str).str.strip()
+    frame.attrs.clear()  # pandas copies attributes at every access
     for role in role_columns(frame):
         frame[role] = frame[role].map(str, na_action="ignore")  # a folder named 12 is a name, not a number
     frame.index = frame.pop(spec.case_id).astype(str).str.strip().rename("case_id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def read_npy(path: Path) -> Image:
 def check_npz(path: Path, key: str) -> None:
     """Refuse an array of an NPZ archive by its header alone; nothing is unpacked beyond the header.
 
+    The headers of an archive are read once and remembered while the file keeps its size and time of change, so that a
+    cohort in one archive is opened in one pass.
+
     Raises
     ------
     DataProblem
@@ -51,21 +55,41 @@ def check_npz(path: Path, key: str) -> None:
     """
     _require(path)
     where = f"{path}:{key}"
+    status = path.stat()
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [n.removesuffix(".npy") for n in archive.namelist()]
-            if key not in names:
-                raise DataProblem(
-                    f"the archive has no array {key!r}; it has {', '.join(sorted(names)[:20])}.",
-                    code="DCM-022",
-                    where=where,
-                    why="The case has no image.",
-                    action="Name the array after the colon, as in scans.npz:full_dose.",
-                )
-            with archive.open(f"{key}.npy") as stream:
-                _check_declared(stream, where=where)
+        members = _npz_members(path, status.st_mtime_ns, status.st_size)
     except _DAMAGE as error:
         raise _refused(error, where) from None
+    if key not in members:
+        raise DataProblem(
+            f"the archive has no array {key!r}; it has {', '.join(sorted(members)[:20])}.",
+            code="DCM-022",
+            where=where,
+            why="The case has no image.",
+            action="Name the array after the colon, as in scans.npz:full_dose.",
+        )
+    problem = members[key]
+    if problem is not None:
+        raise problem.with_traceback(None)
+
+
+@lru_cache(maxsize=4)
+def _npz_members(path: Path, mtime_ns: int, size: int) -> dict[str, DataProblem | None]:
+    """Return what is wrong with each array of an archive, going by its header."""
+    found: dict[str, DataProblem | None] = {}
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist()[:_MAXIMUM_MEMBERS]:
+            key = info.filename.removesuffix(".npy")
+            where = f"{path}:{key}"
+            found[key] = None
+            try:
+                with archive.open(info) as stream:
+                    _check_declared(stream, where=where)
+            except DataProblem as problem:
+                found[key] = problem
+            except _DAMAGE as error:
+                found[key] = _refused(error, where)
+    return found
 
 
 def read_npz(path: Path, key: str) -> Image:
@@ -76,16 +100,24 @@ def read_npz(path: Path, key: str) -> Image:
     DataProblem
         As :func:`check_npz`; also if data are short (DCM-021) or not finite (DCM-023).
     """
-    check_npz(path, key)
+    _require(path)
     where = f"{path}:{key}"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            array = arrays[key]
+        with zipfile.ZipFile(path) as archive:
+            if f"{key}.npy" not in archive.NameToInfo:
+                check_npz(path, key)
+            with archive.open(f"{key}.npy") as stream:
+                _check_declared(stream, where=where)
+            with archive.open(f"{key}.npy") as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+                if stream.read(1):  # also makes zipfile compare the checksum
+                    raise ValueError("more data than declared")
     except _DAMAGE as error:
         raise _refused(error, where) from None
     return _image(array, path, where)
 
 
+_MAXIMUM_MEMBERS = 100_000
 _DAMAGE = (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
