@@ -30,8 +30,8 @@ def count_missing(sample: Sample) -> int:
 
 def usable(sample: Sample) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which cases have every value that the endpoint needs."""
-    parts = [sample.components, sample.comparator_components] if sample.components is not None else [sample.values]
-    parts.append(sample.comparator)
+    scalar = sample.components is None
+    parts = (sample.values, sample.comparator) if scalar else (sample.components, sample.comparator_components)
     ok = np.ones(sample.n, dtype=bool)
     for part in parts:
         if part is not None:

@@ -114,7 +114,7 @@ def within_case_sd(measurements: pd.DataFrame, key: str) -> tuple[np.ndarray[Any
         (measurements["metric"] == key) & (measurements["arm"] == "output") & (measurements["component"] == "")
     ]
     spread = rows.groupby("case_id", sort=True)["value"].std(ddof=1).dropna()
-    return spread.to_numpy(float), list(spread.index)
+    return np.asarray(spread, dtype=np.float64), [str(case) for case in spread.index]
 
 
 def _scalar(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
