@@ -147,3 +147,41 @@ def test_precomputed_refusals(tmp_path: Path) -> None:
 
     with pytest.raises(DataProblem):
         load(tmp_path, **fields, outputs="{file}").predict(batch(torch.zeros(1, 4, 4), file=["../secret.npy"]))
+
+
+def test_a_mirrored_nifti_output_is_brought_onto_the_grid_of_its_input(tmp_path: Path) -> None:
+    import nibabel
+
+    from validation.dicom.image import Image
+    from validation.errors import DataProblem
+
+    volume = np.random.default_rng(2).normal(size=(3, 4, 5)).astype("float32")  # slices, rows, columns
+    along = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))  # to the head, the back, the left, as DICOM has it
+    grid = Image(array=volume, spacing_mm=(3.0, 2.0, 1.0), unit="HU", directions=along, origin_mm=(0.0, 0.0, 0.0))
+    (tmp_path / "out").mkdir()
+
+    def save(name: str, affine: np.ndarray) -> None:
+        image = nibabel.Nifti1Image(volume[:, ::-1, ::-1].transpose(), affine)
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, tmp_path / "out" / name)
+
+    # NIfTI counts to the right and to the front: first voxel is the last column and row of the DICOM grid.
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    affine[:2, 3] = [-4 * 1.0, -3 * 2.0]
+    save("good.nii.gz", affine)
+    shifted, coarse = affine.copy(), affine.copy()
+    shifted[0, 3] += 2
+    coarse[0, 0] = 1.1
+    save("shifted.nii.gz", shifted)
+    save("coarse.nii.gz", coarse)
+
+    def predict(name: str) -> np.ndarray:
+        model = load(tmp_path, kind="precomputed", path="out", outputs=name)
+        asked = Batch(images=torch.zeros(1, 3, 4, 5), case_ids=("a",), rows=({},), seeds=(0,), grids=(grid,))
+        return model.predict(asked)[0].numpy()
+
+    np.testing.assert_array_equal(predict("good.nii.gz"), volume)
+    for name in ("shifted.nii.gz", "coarse.nii.gz"):
+        with pytest.raises((ModelProblem, DataProblem)) as caught:
+            predict(name)
+        assert caught.value.code in ("COH-012", "MOD-012")
