@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from validation.estimate import Estimate
+from validation.statistics import resampling
 from validation.statistics.means import mean
+from validation.statistics.resampled_summaries import bootstrap_mean
 from validation.statistics.roc import auc
 from validation.statistics.sample import Sample
 from validation.statistics.subgroups import by_level, heterogeneity, poolability
@@ -89,6 +92,23 @@ def test_no_test_without_data(values: list[float], levels: list[object], words: 
     )
     assert found.p_value is None
     assert words in found.reason
+
+
+def test_the_jackknife_of_a_bootstrap_summary_draws_no_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    original = resampling.bootstrap
+    monkeypatch.setattr(resampling, "bootstrap", lambda *a, **k: drawn.append(k["replicates"]) or original(*a, **k))
+    values = RNG.normal(0, 1, 30)
+    sample, levels = Sample(values=values, clusters=np.arange(30)), np.repeat(["a", "b"], 15)
+    found = heterogeneity(lambda s: bootstrap_mean(s, level=0.95, unit="1", seed=1), sample, levels)
+    assert found.p_value == pytest.approx(heterogeneity(estimator, sample, levels).p_value)
+    assert sorted(drawn) == [1] * 30 + [2000] * 2
+
+
+def test_missing_levels_of_every_kind_are_left_out() -> None:
+    levels = np.array(["a", pd.NA, None, float("nan"), "", 3], dtype=object)
+    found = by_level(estimator, Sample(values=np.arange(6.0), clusters=np.arange(6)), levels)
+    assert list(found) == ["3", "a"]
 
 
 def test_poolability_finds_the_spread_between_sites() -> None:

@@ -195,6 +195,7 @@ def test_an_infinite_value_is_never_taken_for_a_missing_one(name: str) -> None:
         ("auc", {"interval": "exact"}),
         ("quantile", {"q": 1.5}),
         ("bootstrap_mean", {"interval": "normal"}),
+        ("bootstrap_mean", {"replicates": 0}),
         ("detectability", {"figure": "snr"}),
     ],
 )

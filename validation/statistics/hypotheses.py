@@ -128,7 +128,8 @@ def one_sided_p(estimator: Estimator, threshold: float, side: Side) -> float | N
                 low = middle
         return math.exp(high)
 
-    if estimator(0.5).lower is None and estimator(0.5).upper is None:
+    middle_half = estimator(0.5)
+    if middle_half.lower is None and middle_half.upper is None:
         return None
     found = smallest(side)
     if found is not None:

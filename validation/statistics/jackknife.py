@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from validation.statistics.clusters import group
 from validation.statistics.sample import Floats, Sample
 
 Estimand = Callable[[Sample], float | None]
+
+_VALUES_ONLY: ContextVar[bool] = ContextVar("values_only", default=False)
 
 
 def leave_one_out(estimand: Estimand, sample: Sample) -> Floats | None:
@@ -19,12 +23,28 @@ def leave_one_out(estimand: Estimand, sample: Sample) -> Floats | None:
     """
     groups = group(sample.clusters, sample.n)
     found = np.empty(groups.count)
-    for g in range(groups.count):
-        value = estimand(sample.subset(groups.codes != g))
-        if value is None:
-            return None
-        found[g] = value
+    with values_only():
+        for g in range(groups.count):
+            value = estimand(sample.subset(groups.codes != g))
+            if value is None:
+                return None
+            found[g] = value
     return found
+
+
+@contextmanager
+def values_only() -> Iterator[None]:
+    """Tell estimators that resample that only their value is wanted: a jackknife of a bootstrap would take hours."""
+    token = _VALUES_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _VALUES_ONLY.reset(token)
+
+
+def only_value_wanted() -> bool:
+    """Return whether the caller wants the value only, see :func:`values_only`."""
+    return _VALUES_ONLY.get()
 
 
 def jackknife_variance(without: Floats) -> float:

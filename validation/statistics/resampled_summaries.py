@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from validation.estimate import Estimate
 from validation.registry import summary
 from validation.statistics import means, resampling
+from validation.statistics.jackknife import only_value_wanted
 from validation.statistics.resampling import BootstrapInterval as Bootstrapped
 from validation.statistics.sample import Sample
 from validation.statistics.summary_inputs import COMPARATOR, comparator_of, one_of, unfit
@@ -22,6 +23,7 @@ def bootstrap_mean(
     sample: Sample, *, level: float, unit: str, seed: int, interval: Bootstrapped = "bca", replicates: int = 2000
 ) -> Estimate:
     """Mean over cases with a patient-clustered bootstrap interval, BCa or percentile."""
+    replicates = _wanted(replicates)
     made = _replicates(
         sample,
         ("mean", replicates, seed),
@@ -35,6 +37,7 @@ def bootstrap_mean_difference(
     sample: Sample, *, level: float, unit: str, seed: int, interval: Bootstrapped = "bca", replicates: int = 2000
 ) -> Estimate:
     """Mean of output minus comparator with a patient-clustered bootstrap interval, BCa or percentile."""
+    replicates = _wanted(replicates)
     made = _replicates(
         sample,
         ("mean_difference", replicates, seed),
@@ -53,6 +56,7 @@ def quantile(sample: Sample, *, level: float, unit: str, seed: int, q: float = 0
     """Quantile over cases (the median by default) with a patient-clustered percentile bootstrap interval."""
     if not 0 < q < 1:
         raise unfit(f"`q` must lie between 0 and 1, got {q}.")
+    replicates = _wanted(replicates)
     made = _replicates(
         sample,
         ("quantile", q, replicates, seed),
@@ -61,6 +65,13 @@ def quantile(sample: Sample, *, level: float, unit: str, seed: int, q: float = 0
         ),
     )
     return _bootstrapped(made, level, unit, f"quantile {q:g}", "percentile")
+
+
+def _wanted(replicates: int) -> int:
+    """Return the number of replicates to draw: one, which is the least, where the caller asks for the value only."""
+    if not isinstance(replicates, int) or not 100 <= replicates <= 1_000_000:
+        raise unfit(f"`replicates` must be a whole number from 100 to 1000000, got {replicates!r}.")
+    return 1 if only_value_wanted() else replicates
 
 
 def _replicates(sample: Sample, key: tuple[Any, ...], make: Callable[[], _Made]) -> _Made:

@@ -109,7 +109,8 @@ def bootstrap(statistic: Statistic, n_clusters: int, *, replicates: int = 2000, 
     below = float((defined < value).sum() + 0.5 * (defined == value).sum())
     b = len(defined)
     bias = float(stats.norm.ppf(min(max(below / b, 0.5 / b), 1 - 0.5 / b)))
-    return Bootstrap(value, defined, bias, _acceleration(statistic, n_clusters), replicates - b)
+    acceleration = _acceleration(statistic, n_clusters) if replicates > 1 else 0.0
+    return Bootstrap(value, defined, bias, acceleration, replicates - b)
 
 
 def bootstrap_estimate(

@@ -198,7 +198,9 @@ def _untested(method: str, reason: str) -> Heterogeneity:
 
 def _names(levels: ArrayLike, n: int) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     """Return levels as text, "" where there is none."""
+    import pandas as pd
+
     given = np.asarray(levels, dtype=object)
     if given.shape != (n,):
         raise ValueError(f"levels must have shape ({n},), got {given.shape}")
-    return np.array(["" if x is None or x != x else str(x) for x in given.tolist()], dtype=object)
+    return np.array(["" if absent else str(x) for x, absent in zip(given, pd.isna(given), strict=True)], dtype=object)
