@@ -48,7 +48,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests were skipped because the shared reference data are not here."""
     skipped = [
-        r for r in terminalreporter.stats.get("skipped", []) if "no shared reference data" in str(getattr(r, "longrepr", ""))
+        r
+        for r in terminalreporter.stats.get("skipped", [])
+        if "no shared reference data" in str(getattr(r, "longrepr", ""))
     ]
     if skipped:
         terminalreporter.write_line(f"{len(skipped)} tests skipped: no shared reference data (set VALIDATION_SHARED)")

@@ -35,7 +35,7 @@ class Kind(StrEnum):
     ``CASE``: one value per case, a tensor of shape (batch,).
     ``VECTOR``: named components per case, a mapping from component name to a tensor of shape (batch,); for instance the
     channel responses of a model observer or the bins of a noise power spectrum. A summary reduces them over cases.
-    ``ESTIMATE``: one :class:`~validation.estimate.Estimate`, a sequence or a mapping of them, from whole data sets (tables, feature arrays).
+    ``ESTIMATE``: one :class:`~validation.estimate.Estimate`, or several, from whole data sets (tables, feature arrays).
     """
 
     CASE = "case"
@@ -49,7 +49,7 @@ class Metric:
 
     ``roles`` are the data arguments in order (``output``, ``reference``, ``image``, ``mask``, ``train`` ...); every
     other argument of the function is a parameter with a default, or required if it has none.
-    ``reference`` is a DOI, a standard's clause or a document; ``oracle`` names the independent tool it is tested against.
+    ``reference`` is a DOI, a clause of a standard or a document; ``oracle`` the tool it is tested against.
     """
 
     name: str

@@ -1,1 +1,1 @@
-""""""
+"""The algorithm change protocol, the impact of a change, revalidation and monitoring."""

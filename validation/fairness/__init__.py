@@ -1,1 +1,1 @@
-""""""
+"""Estimates by group, gaps between groups, and the worst group."""

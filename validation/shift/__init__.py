@@ -1,1 +1,1 @@
-""""""
+"""Is the new data different, and is the difference smaller than the margin."""
