@@ -90,9 +90,6 @@ class Catalogue(_Part):
         default_factory=dict, description="Words that codes of the record stand for."
     )
     filings: dict[str, Filing] = Field(default_factory=dict)
-    forbidden: dict[str, list[str]] = Field(
-        default_factory=dict, description="Wording that no document may use, by claim type."
-    )
 
     @model_validator(mode="after")
     def _names(self) -> Catalogue:

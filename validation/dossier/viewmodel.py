@@ -60,7 +60,12 @@ class ViewModel:
             "deviations": lambda: self._entries("events", only=("deviation",)),
             "ledger_entries": lambda: self._entries("ledger", only=()),
             "documents": lambda: self._documents(pathway, document, pages),
-            "document": {"id": document, "title": kind.title, "signs": kind.signs},
+            "document": {
+                "id": document,
+                "title": kind.title,
+                "signs": kind.signs,
+                "sections": [s.id for s in kind.sections],
+            },
             "filing": self.catalogue.filings.get(kind.filing),
             "pathway": {"id": pathway, "title": self.catalogue.pathway(pathway).title},
             "screen_css": self._screen,
