@@ -1,6 +1,6 @@
 """Coverage of every interval and type-I error of every test, by simulation.
 
-    python benchmarks/statistics_coverage.py [--replicates 4000] [--studies 1000] [--csv coverage.csv]
+    python benchmarks/statistics_coverage.py [--replicates 4000] [--studies 1000] [--csv build/coverage.csv]
 
 Prints one row per estimator and data-generating scenario: the share of simulated studies whose 95 % interval holds the
 true value, its Monte Carlo error, and whether it lies within 95 % plus or minus 1.5 points (allowing two Monte Carlo
@@ -471,7 +471,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Coverage of every interval and type-I error of every test.")
     parser.add_argument("--replicates", type=int, default=4000)
     parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--csv", type=Path, default=Path("statistics_coverage.csv"))
+    parser.add_argument("--csv", type=Path, default=Path("build/statistics_coverage.csv"))
     parser.add_argument("--only", default="", help="part of a name")
     options = parser.parse_args()
     rows = []
@@ -492,6 +492,7 @@ def main() -> int:
             f"{case.name:34} {case.scenario:36} {share:8.4f} {error:9.4f} {target:7.3f} {seconds:6.1f}{mark}",
             flush=True,
         )
+    options.csv.parent.mkdir(parents=True, exist_ok=True)
     with options.csv.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["what", "scenario", "share", "monte_carlo_error", "target", "within"])
