@@ -70,19 +70,45 @@ def mean_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
     >>> mean_over_voxels(torch.tensor([[[1.0, 3.0]]]))
     tensor([2.], dtype=torch.float64)
     """
-    flat = values.flatten(1)
     if mask is None:
-        return flat.sum(1, dtype=torch.float64) / flat.shape[1]
-    inside = mask.flatten(1)
-    total = torch.where(inside, flat, flat.new_zeros(())).sum(1, dtype=torch.float64)
-    count = inside.sum(1)
+        return _total(values) / values[0].numel()
+    count = mask.flatten(1).sum(1)
+    total = _total(torch.where(mask, values, values.new_zeros(())))
+    return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+
+
+def mean_square(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the mean square of each case, accumulated in float64; NaN for a case whose mask is empty.
+
+    >>> mean_square(torch.tensor([[[3.0, 4.0]]]))
+    tensor([12.5000], dtype=torch.float64)
+    """
+    if mask is not None:
+        values = torch.where(mask, values, values.new_zeros(()))
+    # the norm of a row is one fast pass; rows are short enough for float32
+    lines = torch.linalg.vector_norm(values, dim=-1).to(torch.float64)
+    total = lines.square().flatten(1).sum(1)
+    if mask is None:
+        return total / values[0].numel()
+    count = mask.flatten(1).sum(1)
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
 
 
 def variance_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the sample variance (``n - 1``) of each case in two passes, NaN below two voxels."""
+    """Return the sample variance (``n - 1``) of each case without cancellation, NaN below two voxels."""
+    if mask is None:
+        voxels = values.flatten(1)
+        if voxels.shape[1] < 2:
+            return torch.full((voxels.shape[0],), torch.nan, dtype=torch.float64, device=voxels.device)
+        return voxels.var(1).to(torch.float64)  # Welford's recurrence
     mean = mean_over_voxels(values, mask).nan_to_num()
     shape = (-1, *([1] * (values.ndim - 1)))
-    n = mask.flatten(1).sum(1) if mask is not None else torch.full_like(mean, values[0].numel())
-    squares = mean_over_voxels((values - mean.reshape(shape).to(values.dtype)).square(), mask)
+    n = mask.flatten(1).sum(1)
+    squares = mean_square(values - mean.reshape(shape).to(values.dtype), mask)
     return torch.where(n > 1, squares * n / (n - 1).clamp(min=1), torch.nan)
+
+
+def _total(values: Tensor) -> Tensor:
+    """Return the sum of each case: rows in the type of the image (one fast pass), then float64."""
+    total: Tensor = values.sum(-1).to(torch.float64).flatten(1).sum(1)
+    return total

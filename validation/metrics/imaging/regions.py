@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own short name
 from torch import Tensor
 
 from validation.errors import DataProblem, UsageProblem
+from validation.metrics.imaging.filters import filter_valid
 
 
 def centroid(weight: Tensor) -> Tensor:
@@ -71,21 +71,11 @@ def crop_around(image: Tensor, centre: Tensor, size: int) -> tuple[Tensor, Tenso
 
 def window_mean(values: Tensor, sides: list[int]) -> Tensor:
     """Return the mean in every box (sides in voxels, per axis) that lies wholly inside the image."""
-    result = values.unsqueeze(1)
-    pool = F.avg_pool2d if values.ndim == 3 else F.avg_pool3d
-    for axis, side in enumerate(sides):
-        kernel = [1] * (values.ndim - 1)
-        kernel[axis] = side
-        result = pool(result, kernel, stride=1)
-    return result.squeeze(1)
+    return filter_valid(values, [torch.full((side,), 1 / side, dtype=values.dtype) for side in sides])
 
 
 def windows_inside(mask: Tensor, window: int) -> Tensor:
     """Return, for every window position, whether all its voxels are in the mask."""
-    outside = (~mask).to(torch.float32).unsqueeze(1)
-    pool = F.max_pool2d if mask.ndim == 3 else F.max_pool3d
-    for axis in range(mask.ndim - 1):
-        kernel = [1] * (mask.ndim - 1)
-        kernel[axis] = window
-        outside = pool(outside, kernel, stride=1)
-    return outside.squeeze(1) == 0
+    # sums of zeros and ones are exact in float32 up to 2^24; the share of a larger cube is still exact when it is zero
+    outside = filter_valid((~mask).to(torch.float32), torch.ones(window))
+    return outside == 0

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from validation.errors import UsageProblem
 from validation.metrics.imaging.batches import checked_mask, checked_pair, mean_over_voxels
+from validation.metrics.imaging.filters import filter_valid
 from validation.metrics.imaging.pixel_error import positive_data_range
 from validation.registry import Direction, metric
 
 WINDOW = 11
 SIGMA = 1.5
 K1, K2 = 0.01, 0.03
+SLAB = 32  # slices of a volume worked on at a time
 # five-scale exponents, Wang 2003, table 1
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -31,26 +33,13 @@ def gaussian_window(size: int = WINDOW, sigma: float = SIGMA) -> Tensor:
     return weight / weight.sum()
 
 
-def filter_valid(images: Tensor, window: Tensor) -> Tensor:
-    """Filter every image axis of ``(N, *spatial)`` with a one-dimensional window; keep the valid interior."""
-    window = window.to(images)
-    convolve = F.conv2d if images.ndim == 3 else F.conv3d
-    result = images.unsqueeze(1)
-    for axis in range(2, result.ndim):
-        shape = [1] * result.ndim
-        shape[axis] = -1
-        result = convolve(result, window.reshape(shape))
-    return result.squeeze(1)
-
-
-def similarity_maps(output: Tensor, reference: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
+def similarity_maps(output: Tensor, reference: Tensor, shift: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
     """Return the SSIM map and the contrast-structure map over the valid interior.
 
     Only the sum of the two variances enters the formula, so four filters serve instead of five. Both images are shifted
-    by the mean of the reference first, which leaves (co)variances unchanged and keeps float32 from cancelling.
+    by ``shift`` first, which leaves (co)variances unchanged and keeps float32 from cancelling.
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    shift = reference.mean(dim=tuple(range(1, reference.ndim)), keepdim=True)
     x, y = output - shift, reference - shift
     n = x.shape[0]
     filtered = filter_valid(torch.cat([x, y, x * x + y * y, x * y]), gaussian_window())
@@ -59,6 +48,29 @@ def similarity_maps(output: Tensor, reference: Tensor, data_range: float) -> tup
     mean_x, mean_y = mean_x + shift, mean_y + shift
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     return luminance * structure, structure
+
+
+def mean_similarity(output: Tensor, reference: Tensor, mask: Tensor | None, data_range: float) -> tuple[Tensor, Tensor]:
+    """Return the means over the valid interior of the SSIM map and the contrast-structure map, each ``(B,)``.
+
+    Volumes are worked through in slabs of slices, so that memory stays a small multiple of a slab.
+    """
+    shift = mean_over_voxels(reference).to(reference.dtype).reshape(-1, *[1] * (reference.ndim - 1))
+    inside = interior(mask)
+    rows = output.shape[1] - WINDOW + 1
+    step = SLAB if output.ndim == 4 else rows
+    sums = torch.zeros(3, output.shape[0], dtype=torch.float64, device=output.device)
+    for first in range(0, rows, step):
+        part = slice(first, min(first + step, rows) + WINDOW - 1)
+        maps = similarity_maps(output[:, part], reference[:, part], shift, data_range)
+        within = None if inside is None else inside[:, first : first + step]
+        count = within.flatten(1).sum(1) if within is not None else torch.full_like(sums[2], maps[0][0].numel())
+        for row, values in enumerate(maps):
+            # an empty part has no mean, and no share in the whole
+            sums[row] += torch.where(count > 0, mean_over_voxels(values, within), 0.0) * count
+        sums[2] += count
+    means = torch.where(sums[2] > 0, sums[:2] / sums[2].clamp(min=1), torch.nan)
+    return means[0], means[1]
 
 
 def interior(mask: Tensor | None) -> Tensor | None:
@@ -106,8 +118,7 @@ def ssim(output: Tensor, reference: Tensor, mask: Tensor | None = None, *, data_
     mask = checked_mask(mask, output)
     if min(output.shape[1:]) < WINDOW:
         return torch.full((output.shape[0],), torch.nan, dtype=torch.float64, device=output.device)
-    similarity, _ = similarity_maps(output, reference, data_range)
-    return mean_over_voxels(similarity, interior(mask))
+    return mean_similarity(output, reference, mask, data_range)[0]
 
 
 @metric(
@@ -158,6 +169,6 @@ def ms_ssim(output: Tensor, reference: Tensor, *, data_range: float, scales: int
     for scale in range(scales):
         if scale:
             output, reference = (halve(image.unsqueeze(1), 2).squeeze(1) for image in (output, reference))
-        similarity, structure = similarity_maps(output, reference, data_range)
-        terms.append(mean_over_voxels(similarity if scale == scales - 1 else structure))
+        similarity, structure = mean_similarity(output, reference, None, data_range)
+        terms.append(similarity if scale == scales - 1 else structure)
     return (torch.stack(terms, 1).clamp(min=0) ** weights).prod(1)
