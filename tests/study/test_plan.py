@@ -56,9 +56,23 @@ def test_digest_follows_everything_that_is_measured() -> None:
         ({"metric": {"name": "rmse", "sigma": 3}}, "RUN-002"),
         ({"metric": {"name": "rmse", "spacing_mm": 3}}, "RUN-002"),
         ({"metric": {"name": "rmse"}, "comparator": "reference"}, "RUN-002"),
+        ({"metric": {"name": "cnr", "signal": "lesion"}}, "RUN-002"),
+        ({"metric": {"name": "cnr", "signal": "lesion", "background": 3}}, "RUN-002"),
+        ({"metric": {"name": "ms_ssim", "region": "lesion"}}, "RUN-002"),
+        ({"metric": {"name": "lesion_contrast"}}, "RUN-002"),
     ],
 )
 def test_endpoints_that_cannot_be_measured(fields: dict[str, object], code: str) -> None:
     with pytest.raises((ProtocolProblem, UsageProblem)) as caught:
         make_plan(protocol(endpoint(**fields)))
     assert caught.value.code == code
+
+
+def test_masks_are_named_by_their_part_in_the_protocol() -> None:
+    contrast = endpoint(metric={"name": "cnr", "signal": "lesion", "background": "liver"})
+    (task,) = make_plan(protocol(contrast)).tasks
+    assert task.masks == {"signal_mask": "lesion", "background_mask": "liver"}
+    assert task.parameters == {}
+    ring = endpoint(metric={"name": "lesion_contrast", "region": "lesion", "ring": 2})
+    (task,) = make_plan(protocol(ring)).tasks
+    assert (task.masks, task.parameters) == ({"mask": "lesion"}, {"ring": 2})

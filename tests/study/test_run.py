@@ -289,3 +289,49 @@ def test_determinism_switches_are_put_back(cohort: Cohort, tmp_path: Path) -> No
     before = torch.are_deterministic_algorithms_enabled()
     measure(cohort, tmp_path / "run", entry("Shrink"), limit=2)
     assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_components_of_vector_metrics_have_a_row_each(tmp_path: Path) -> None:
+    from validation.registry import get_metric
+    from validation.study.samples import build_sample
+
+    folder = write_cohort(tmp_path / "cohort", 5, size=64)
+    cohort = open_written(folder)
+    (folder / "i3.npy").write_bytes(b"")
+    spectrum = endpoint(metric={"name": "nps", "roi_size": 16, "region": "middle"}, comparator="input")
+    chosen = protocol(spectrum)
+    measured = measure(cohort, tmp_path / "run", entry("Shrink"), spectrum)
+    assert [r.case_id for r in measured.rejections] == ["c003"]
+    table = frame(tmp_path / "run")
+    by_case = table[table["value"].notna()].groupby(["case_id", "arm"])["component"].nunique()
+    assert by_case.nunique() == 1
+    assert by_case.iloc[0] > 4
+    power = table.pivot_table(index=["case_id", "component"], columns="arm", values="value")
+    np.testing.assert_allclose(power["output"], power["input"] / 4, rtol=1e-4)
+    cases = pd.DataFrame({"cluster": list("abcde")}, index=[f"c{i:03d}" for i in range(5)])
+    sample = build_sample(chosen.endpoints[0], get_metric("nps"), cases, table)
+    assert "" not in sample.component_names
+    assert sample.components is not None
+    assert np.isnan(sample.components[3]).all()
+    assert np.isfinite(np.delete(sample.components, 3, axis=0)).all()
+
+
+def test_two_masks(tmp_path: Path) -> None:
+    folder = write_cohort(tmp_path / "cohort", 3)
+
+    class TwoMasks:
+        def __init__(self) -> None:
+            self.inner = open_written(folder)
+            self.cases = self.inner.cases
+
+        def load(self, case_id: str) -> Any:
+            case = self.inner.load(case_id)
+            case.masks["rest"] = ~case.masks["middle"]
+            return case
+
+    contrast = endpoint(metric={"name": "cnr", "signal": "middle", "background": "rest"})
+    measure(TwoMasks(), tmp_path / "run", entry("Shrink"), contrast)  # type: ignore[arg-type]
+    got = frame(tmp_path / "run").set_index("case_id")["value"]
+    image, mask = np.load(folder / "i1.npy"), np.load(folder / "m1.npy")
+    expected = abs(image[mask].mean() - image[~mask].mean()) / image[~mask].std(ddof=1)
+    assert got["c001"] == pytest.approx(expected, rel=1e-4)

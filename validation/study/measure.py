@@ -245,9 +245,9 @@ class Measurer:
             arguments = {"output": pick(image), "reference": pick(images["reference"])}
         else:
             arguments = {"image": pick(image)}
-        if task.region:
-            stacked = np.stack([batch[i].case.masks[task.region] for i in usable])
-            arguments["mask"] = torch.from_numpy(stacked).to(self.device)
+        for role, name in task.masks.items():
+            stacked = np.stack([batch[i].case.masks[name] for i in usable])
+            arguments[role] = torch.from_numpy(stacked).to(self.device)
         if "spacing_mm" in task.metric.parameters():
             spacing = [batch[i].case.spacing_mm for i in usable]
             arguments["spacing_mm"] = torch.tensor(spacing, dtype=torch.float64, device=self.device)
@@ -267,10 +267,11 @@ def _grid(case: Case) -> Image:
 
 def _obstacle(task: Task, case: Case) -> str:
     """Return why a task cannot be computed on a case, or an empty text."""
-    if task.region and task.region not in case.masks:
-        return f"the case has no region {task.region!r}"
-    if task.region and case.masks[task.region].shape != next(iter(case.arrays.values())).shape:
-        return f"the region {task.region!r} has another shape than the image"
+    for name in task.masks.values():
+        if name not in case.masks:
+            return f"the case has no region {name!r}"
+        if case.masks[name].shape != next(iter(case.arrays.values())).shape:
+            return f"the region {name!r} has another shape than the image"
     if "spacing_mm" in task.metric.parameters() and not case.spacing_mm:
         return "the spacing of the image is not known"
     if "spacing_mm" in task.metric.parameters() and len(case.spacing_mm) == 3 and not case.regular:

@@ -31,8 +31,9 @@ class Task:
         ``MetricChoice.key()``, as written into measurements.
     metric, parameters
         The registered metric and its keyword arguments.
-    region
-        Mask of the case that restricts the metric, or ``None``.
+    masks
+        Mask role of the metric -> name of the mask of the case. In a protocol the role ``mask`` is called ``region``,
+        and a role such as ``signal_mask`` is called ``signal``.
     arm
         The image that is measured; full-reference metrics compare it with the reference.
     cases
@@ -42,7 +43,7 @@ class Task:
     key: str
     metric: Metric
     parameters: Mapping[str, Any]
-    region: str | None
+    masks: Mapping[str, str]
     arm: str
     cases: frozenset[str] = frozenset()
 
@@ -124,7 +125,7 @@ def make_plan(protocol: Protocol) -> Plan:
 
 def _tasks(endpoint: Endpoint) -> list[Task]:
     metric = get_metric(endpoint.metric.name)
-    roles = set(metric.roles) - {"mask"}
+    roles = {role for role in metric.roles if not _is_mask(role)}
     if metric.kind is Kind.ESTIMATE or roles not in ({"image"}, {"output", "reference"}):
         raise ProtocolProblem(
             f"the metric {metric.name!r} is not measured on the images of one case.",
@@ -132,39 +133,20 @@ def _tasks(endpoint: Endpoint) -> list[Task]:
             where=f"endpoints.{endpoint.id}",
             action="`validation list metrics` shows which metrics are measured case by case.",
         )
-    parameters = endpoint.metric.parameters()
+    masks, parameters = _masks(endpoint, metric)
     known = metric.parameters()
     unknown = sorted(set(parameters) - set(known) | ({"spacing_mm"} & set(parameters)))
-    missing = sorted(
-        n for n, default in known.items() if default is _REQUIRED and n not in parameters and n != "spacing_mm"
-    )
+    missing = sorted(n for n, default in known.items() if default is _REQUIRED and n not in {*parameters, "spacing_mm"})
+    missing += [_in_protocol(role) for role in metric.roles if _is_mask(role) and role not in masks]
     if unknown or missing:
-        detail = "; ".join(
-            part
-            for part in (
-                f"it has no parameter {', '.join(unknown)}" if unknown else "",
-                f"it needs {', '.join(missing)}" if missing else "",
-            )
-            if part
-        )
+        detail = [f"it has no parameter {', '.join(unknown)}"] if unknown else []
+        detail += [f"it needs {', '.join(missing)}"] if missing else []
+        every = [n for n in known if n != "spacing_mm"] + [_in_protocol(r) for r in _mask_roles(metric)]
         raise ProtocolProblem(
-            f"the metric {metric.name!r} is not called rightly: {detail}.",
+            f"the metric {metric.name!r} is not called rightly: {'; '.join(detail)}.",
             code="RUN-002",
             where=f"endpoints.{endpoint.id}.metric",
-            action=f"Its parameters are {', '.join(n for n in known if n != 'spacing_mm') or 'none'}.",
-        )
-    region = endpoint.metric.region
-    if region and "mask" not in {*metric.roles, *metric.optional_roles}:
-        raise ProtocolProblem(
-            f"the metric {metric.name!r} cannot be restricted to a region.",
-            code="RUN-002",
-            where=f"endpoints.{endpoint.id}.metric",
-        )
-    if "mask" in metric.roles and not region:
-        raise ProtocolProblem(
-            f"the metric {metric.name!r} needs a `region`, the name of a mask.",
-            code="RUN-002",
-            where=f"endpoints.{endpoint.id}.metric",
+            action=f"It takes {', '.join(every) or 'no parameters'}.",
         )
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
     if "reference" in metric.roles and endpoint.comparator == "reference":
@@ -176,6 +158,37 @@ def _tasks(endpoint: Endpoint) -> list[Task]:
         )
     cases = frozenset({endpoint.cases}) if endpoint.cases else frozenset[str]()
     return [
-        Task(key=endpoint.metric.key(), metric=metric, parameters=parameters, region=region, arm=arm, cases=cases)
+        Task(key=endpoint.metric.key(), metric=metric, parameters=parameters, masks=masks, arm=arm, cases=cases)
         for arm in arms
     ]
+
+
+def _masks(endpoint: Endpoint, metric: Metric) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the masks that an endpoint names, by role, and its remaining parameters."""
+    parameters = endpoint.metric.parameters()
+    if endpoint.metric.region:
+        parameters["region"] = endpoint.metric.region
+    masks: dict[str, str] = {}
+    for role in _mask_roles(metric):
+        name = parameters.pop(_in_protocol(role), None)
+        if name is not None and not isinstance(name, str):
+            raise ProtocolProblem(
+                f"`{_in_protocol(role)}` is the name of a mask of the case.",
+                code="RUN-002",
+                where=f"endpoints.{endpoint.id}.metric",
+            )
+        if name is not None:
+            masks[role] = name
+    return masks, parameters
+
+
+def _mask_roles(metric: Metric) -> list[str]:
+    return [role for role in (*metric.roles, *metric.optional_roles) if _is_mask(role)]
+
+
+def _is_mask(role: str) -> bool:
+    return role == "mask" or role.endswith("_mask")
+
+
+def _in_protocol(role: str) -> str:
+    return "region" if role == "mask" else role.removesuffix("_mask")

@@ -97,7 +97,9 @@ def build_sample(
         other = arm_values(measurements, key, endpoint.comparator).reindex(cases.index)
     shared: dict[str, Any] = {"clusters": cases["cluster"].to_numpy(), "labels": labels}
     if metric.kind is Kind.VECTOR:
-        names = tuple(_component_order(output.columns if other is None else output.columns.union(other.columns)))
+        # A rejected case has one row without a component: it is missing in every component, it is not one more of them.
+        found = output.columns if other is None else output.columns.union(other.columns)
+        names = tuple(name for name in _component_order(found) if name)
         return Sample(
             values=np.full(len(cases), np.nan),
             components=output.reindex(columns=names).to_numpy(float),
