@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from validation.reader_study.measured import study_moments
+from validation.reader_study.covariance import covariance_of_moments
+from validation.reader_study.measured import study_products
 from validation.reader_study.obuchowski_rockette import Contrast
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.rows import (
@@ -19,13 +20,14 @@ from validation.reader_study.rows import (
     reader_rows,
 )
 from validation.reader_study.scores import ReaderScores
-from validation.reader_study.ustatistics import COMPONENTS, Moments, difference, single
+from validation.reader_study.ustatistics import COMPONENTS, Array, Moments, difference, moments, single
 
 
 def analyse_arbitrary(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) -> dict[str, Any]:
     """Return the parts of a U-statistic analysis: modalities, differences, readers, components, anova, warnings."""
     lone = lone_readers(scores)
-    study = study_moments(with_twins(scores, lone), plan)
+    products = study_products(scores, plan)
+    study = moments(*(study_products(with_twins(scores, lone), plan) if lone else products))
     means = single(study)
     if len(lone) == len(scores.modalities):
         means = _without_lone(means, [True] * len(lone))
@@ -33,7 +35,7 @@ def analyse_arbitrary(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) ->
     contrasts = difference(study, *pairs) if several else None
     if contrasts is not None:
         contrasts = _without_lone(contrasts, [a in lone and b in lone for a, b in zip(*pairs, strict=True)])
-    values, variance, reader_contrasts = _by_reader(scores, plan, pairs)
+    values, variance, reader_contrasts = _by_reader(*products[:3], pairs)
     return {
         "modalities": modality_rows(scores, means, plan.alpha),
         "differences": difference_rows(scores, contrasts, plan, pairs) if contrasts is not None else [],
@@ -157,26 +159,16 @@ def _without_lone(contrast: Contrast, lone: list[bool]) -> Contrast:
     return Contrast(contrast.estimate, np.where(np.array(lone)[None], np.nan, contrast.variance), contrast.df)
 
 
-def _by_reader(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) -> tuple[Any, Any, Contrast]:
+def _by_reader(numerator: Any, denominator: Any, values: Array, pairs: Pairs) -> tuple[Array, Array, Contrast]:
     """Return each reader's figures with unbiased variance over cases, and differences between modalities."""
-    R, M = len(scores.readers), len(scores.modalities)
-    values, variance = np.full((R, M), np.nan), np.full((R, M), np.nan)
-    estimate, spread = np.full((1, R, len(pairs[0])), np.nan), np.full((1, R, len(pairs[0])), np.nan)
-    who = scores.took_part
-    for r in range(R):
-        own = replace(
-            scores,
-            readers=(scores.readers[r],) * 2,
-            score=np.repeat(scores.score[r : r + 1], 2, axis=0),
-            decision=None if scores.decision is None else np.repeat(scores.decision[r : r + 1], 2, axis=0),
-        )
-        study = study_moments(own, plan)
-        cov = study.covariance()[0]
-        values[r], variance[r] = study.mean[0], np.where(who[r], np.diagonal(cov), np.nan)
-        for k, (a, b) in enumerate(zip(*pairs, strict=True)):
-            estimate[0, r, k] = study.mean[0, a] - study.mean[0, b]
-            spread[0, r, k] = cov[a, a] + cov[b, b] - 2 * cov[a, b]
-    return values, variance, Contrast(estimate, spread, np.full_like(estimate, np.inf))
+    _, R, M = values.shape
+    cov = covariance_of_moments(numerator, denominator)[0].reshape(R, M, R, M)
+    own = np.einsum("rmrn->rmn", cov)
+    first, second = pairs
+    spread = own[:, first, first] + own[:, second, second] - 2 * own[:, first, second]
+    estimate = values[0][:, first] - values[0][:, second]
+    contrast = Contrast(estimate[None], spread[None], np.full_like(estimate[None], np.inf))
+    return values[0], np.einsum("rmm->rm", own), contrast
 
 
 def _warnings(scores: ReaderScores, study: Moments, lone: dict[int, int], contrasts: Contrast | None) -> list[str]:

@@ -71,7 +71,8 @@ def covariance_of_moments(numerator: Any, denominator: Any) -> Any:
     exact_n, exact_d = _exactly(numerator), _exactly(denominator)
     safe = xp.where(exact_d > 0, exact_d, xp.ones_like(exact_d))
     moments = xp.where(exact_d > 0, exact_n / safe, xp.zeros_like(exact_n))
-    weights = exact_d / denominator[..., 3:4]
+    every = denominator[..., 3:4]
+    weights = exact_d / xp.where(every > 0, every, xp.ones_like(every))
     covariance = xp.sum(weights * moments, axis=-1) - moments[..., 3]
     disjoint = exact_d[..., 0] + exact_d[..., 1] + exact_d[..., 2] == 0
     return xp.where(disjoint, xp.zeros_like(covariance), covariance)

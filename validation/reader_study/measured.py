@@ -20,7 +20,7 @@ from validation.reader_study.covariance import (
 from validation.reader_study.pairs import empirical_auc, pair_sums
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
-from validation.reader_study.ustatistics import Array, Moments, moments
+from validation.reader_study.ustatistics import Array
 
 SHARES = ("sensitivity", "specificity")
 ROC_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity")
@@ -60,8 +60,11 @@ def measure(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
     return _roc_figure(scores, plan)
 
 
-def study_moments(scores: ReaderScores, plan: AnalysisPlan) -> Moments:
-    """Return the second-order moments of the endpoint, for U-statistics; any design.
+def study_products(scores: ReaderScores, plan: AnalysisPlan) -> tuple[Any, Any, Array, Array]:
+    """Return sums of products, their numbers, figures of merit and numbers of comparisons; any design.
+
+    The four arguments of :func:`validation.reader_study.ustatistics.moments`; the first two are also those of
+    :func:`validation.reader_study.covariance.covariance_of_moments`.
 
     Raises
     ------
@@ -72,15 +75,12 @@ def study_moments(scores: ReaderScores, plan: AnalysisPlan) -> Moments:
     if plan.endpoint == "auc":
         sums = pair_sums(scores.score[None], scores.positive, products=True)
         counts = sums.read_negative.sum(-1) * sums.read_positive.sum(-1)
-        return moments(*product_moments(sums), empirical_auc(sums), counts.reshape(shape))
+        return *product_moments(sums), empirical_auc(sums), counts.reshape(shape)
     if plan.endpoint in SHARES:
         correct = figures.correct_decisions(scores, plan.endpoint, plan.threshold)
         flat = correct.reshape(1, shape[1] * shape[2], -1)
-        return moments(
-            *figures.share_moments(flat, plan.endpoint),
-            figures.share(correct)[None],
-            (~np.isnan(correct)).sum(-1)[None],
-        )
+        products = figures.share_moments(flat, plan.endpoint)
+        return *products, figures.share(correct)[None], (~np.isnan(correct)).sum(-1)[None].astype(float)
     raise UsageProblem(
         f"{plan.endpoint} is not an average over pairs of cases, so it has no U-statistic.",
         code="RDR-011",

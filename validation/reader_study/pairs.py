@@ -11,7 +11,7 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-_BUDGET = 1 << 22  # comparisons held at once; also keeps float32 sums of doubled kernels exact (4 * 2**22 = 2**24)
+_BUDGET = 1 << 19  # comparisons held at once: fits the cache; below 2**22, float32 sums of doubled kernels are exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def pair_sums(score: Any, positive: Any, *, products: bool) -> PairSums:
 
     Notes
     -----
-    Work is ``T * R * M * N0 * N1`` comparisons, done in blocks of about four million, so that memory stays bounded
+    Work is ``T * R * M * N0 * N1`` comparisons, done in blocks of half a million, so that memory stays bounded
     whatever the number of trials. Kernels are doubled to the integers 0, 1, 2 and summed within a block in float32,
     where such sums are exact, and over blocks in float64.
     """

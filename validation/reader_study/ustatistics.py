@@ -1,10 +1,10 @@
 """U-statistic analysis of reader studies of any design: random readers and random cases, paired or not (Gallas et al.).
 
 The variance of a reader-averaged AUC is a weighted sum of eight second-order moments (BDG, after Gallas 2006): the
-mean product of two comparisons that share, or do not share, the reader, the negative case and the positive case. The unbiased
-estimate of a moment averages over products that share exactly the stated things; the V-statistic ("MLE") estimate over
-all products that share at least them. The same variance in components (BCK: Barrett, Clarkson and Kupinski) is the sum
-over readers R, negative cases N, positive cases D and their interactions.
+mean product of two comparisons that share, or do not share, the reader, the negative case and the positive case. The
+unbiased estimate of a moment averages over products that share exactly the stated things; the V-statistic ("MLE")
+estimate over all products that share at least them. The same variance in components (BCK: Barrett, Clarkson and
+Kupinski) is the sum over readers R, negative cases N, positive cases D and their interactions.
 """
 
 from __future__ import annotations
