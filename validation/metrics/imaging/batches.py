@@ -87,7 +87,7 @@ def mean_square(values: Tensor, mask: Tensor | None = None) -> Tensor:
         values = torch.where(mask, values, values.new_zeros(()))
     # the norm of a row is one fast pass; rows are short enough for float32
     lines = torch.linalg.vector_norm(values, dim=-1).to(torch.float64)
-    total = lines.square().flatten(1).sum(1)
+    total: Tensor = lines.square().flatten(1).sum(1)
     if mask is None:
         return total / values[0].numel()
     count = mask.flatten(1).sum(1)

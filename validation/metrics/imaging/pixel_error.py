@@ -54,7 +54,7 @@ def rmse(output: Tensor, reference: Tensor, mask: Tensor | None = None) -> Tenso
 
     Examples
     --------
-    >>> rmse(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 3.0)).item()
+    >>> round(rmse(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 3.0)).item(), 6)
     3.0
     """
     output, reference = checked_pair(output, reference)
