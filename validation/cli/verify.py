@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     help="Folder of public keys (*.pub.pem) of the people you trust, and roots of time authorities (*.tsa.pem).",
 )
 @click.option("--allow-unsigned", is_flag=True, help="Accept a run that was closed without a key.")
+@click.option(
+    "--document",
+    "documents",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="An edited copy of a document (.docx, .html, .pdf): find numbers that differ from the record of RUN.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(run: Path, trust: Path | None, allow_unsigned: bool, as_json: bool) -> int:
+def command(run: Path, trust: Path | None, allow_unsigned: bool, documents: tuple[Path, ...], as_json: bool) -> int:
     """Verify RUN, a run folder or a package (.zip), offline. Exit code 0: intact; 4: not, and the files are named."""
     from validation.evidence.keys import read_trust
     from validation.evidence.package import open_run
@@ -43,6 +50,8 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, as_json: bool) 
             _recompute(opened.run_folder, report)
         else:
             report.notes.append("estimates were not recomputed, because the files are not what was closed")
+        for document in documents:
+            _compare(document, opened.run_folder, report)
     click.echo(json.dumps(_record(report), indent=2) if as_json else _page(report))
     return 0 if report.intact else 4
 
@@ -61,6 +70,17 @@ def _recompute(run_folder: Path, report: Verification) -> None:
         return
     report.findings += [Finding(RESULTS_FILE, what, "EVD-080") for what in differences]
     report.recomputed = True
+
+
+def _compare(document: Path, run_folder: Path, report: Verification) -> None:
+    """Compare what a document shows with the record."""
+    from validation.dossier.check_document import check_document
+    from validation.evidence.verify import Finding
+
+    differences = check_document(document, run_folder)
+    report.findings += [Finding(document.name, str(difference), "DOS-020") for difference in differences]
+    if not differences:
+        report.notes.append(f"{document.name}: every number that carries an id is what the record says")
 
 
 def _record(report: Verification) -> dict[str, Any]:

@@ -53,11 +53,12 @@ class Finding:
         return asdict(self)
 
     def __str__(self) -> str:
+        right, wrong = repr(_spaces(self.expected)), repr(_spaces(self.found))
         texts = {
-            "changed": f"{self.id}: the record says {self.expected!r}, the document says {self.found!r}",
-            "lost": f"{self.id}: {self.expected!r} was removed, or lost its id",
-            "unknown": f"{self.id}: the document shows {self.found!r} under an id that the record does not hold",
-            "untraced": f"{self.found!r} stands in the document without an id",
+            "changed": f"{self.id}: the record says {right}, the document says {wrong}",
+            "lost": f"{self.id}: {right} was removed, or lost its id",
+            "unknown": f"{self.id}: the document shows {wrong} under an id that the record does not hold",
+            "untraced": f"{wrong} stands in the document without an id",
         }
         return texts[self.kind] + (f" ({self.place})" if self.place else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ class Press:
             "pdf_identifier": sha256_bytes(html.encode())[:32].encode(),
             "dpi": 220,
         }
-        with _clock(self._finished):
+        with _clock(self._finished), _quiet():
             document = HTML(string=html, url_fetcher=self._fetcher).render(font_config=self._fonts, **options)
             pages: dict[str, int] = {}
             for number, page in enumerate(document.pages, start=1):
@@ -86,6 +87,20 @@ def _fetcher() -> Any:
             )
 
     return Shipped(fail_on_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what WeasyPrint says about SVG properties it skips, and about its own colour profile left open."""
+    logger = logging.getLogger("weasyprint")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="unclosed file", category=ResourceWarning)
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

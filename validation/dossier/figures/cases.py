@@ -85,11 +85,15 @@ def _levels(axes: Any, endpoint: dict[str, Any]) -> None:
         for line in (favourable_side(endpoint["hypothesis"]) or ())
         if line is not None and line != 0
     ]
-    for y, label, colour, dash in marks:
+    low, high = axes.get_ylim()
+    named: list[float] = []
+    for y, label, colour, dash in reversed(marks):  # the names of margins and estimate come before that of zero
         axes.axhline(y, color=colour, linewidth=0.9, linestyle=dash, zorder=1)
-        axes.annotate(
-            label, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, annotation_clip=False
-        )
+        if all(abs(y - other) > 0.05 * (high - low) for other in named):
+            named.append(y)
+            axes.annotate(
+                label, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, annotation_clip=False
+            )
 
 
 def spectrum_plot(name: str, endpoint: dict[str, Any], *, caption: str, alternative: str) -> Drawing | None:
