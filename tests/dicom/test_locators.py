@@ -121,7 +121,7 @@ def test_links_that_leave_the_root_are_refused(tmp_path: Path) -> None:
     assert code_of("x.npy", root) == "DCM-024"
     write_series(root / "s")
     (root / "s" / "stray.dcm").symlink_to(outside / "001.dcm")
-    assert read_image("s", root).array.shape[0] == 4
+    assert code_of("s", root) == "DCM-024"
 
 
 def test_kinds(tmp_path: Path) -> None:

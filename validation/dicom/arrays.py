@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from validation.dicom.image import MAXIMUM_VOXELS, Image, Vector
+from validation.dicom.pixels import check_finite
 from validation.errors import DataProblem
 
 
@@ -240,14 +241,7 @@ def _refused(error: Exception, where: str) -> DataProblem:
 
 
 def _finite(array: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
-    if not np.isfinite(array).all():
-        raise DataProblem(
-            f"{int((~np.isfinite(array)).sum())} voxels are not finite numbers.",
-            code="DCM-023",
-            where=where,
-            why="One NaN makes every mean of the image NaN.",
-            action="Save the image with real values everywhere.",
-        )
+    check_finite(array, where)
     return array
 
 

@@ -57,7 +57,7 @@ def stack(
         If orientations differ within the series (DCM-010) or two slices share a position (DCM-011).
     """
     rows, columns = orientations[0, :3], orientations[0, 3:]
-    if np.abs(orientations - orientations[0]).max() > ORIENTATION_TOLERANCE:
+    if not np.abs(orientations - orientations[0]).max() <= ORIENTATION_TOLERANCE:  # NaN is refused too
         raise DataProblem(
             "slices of this series have different orientations.",
             code="DCM-010",
@@ -67,9 +67,10 @@ def stack(
         )
     normal = np.cross(rows, columns)
     length = float(np.linalg.norm(normal))
-    if abs(length - 1) > 0.01:
+    lengths = (length, float(np.linalg.norm(rows)), float(np.linalg.norm(columns)))
+    if not all(abs(size - 1) <= 0.01 for size in lengths) or not np.isfinite(positions).all():
         raise DataProblem(
-            "the direction cosines are not two perpendicular unit vectors.",
+            "the direction cosines are not two perpendicular unit vectors, or a position is not a number.",
             code="DCM-010",
             where=where,
             why="The order and distance of slices cannot be computed.",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from validation.dicom.geometry import stack
 from validation.dicom.headers import Header, number_of, read_dataset, unit_of
 from validation.dicom.image import Image
-from validation.dicom.pixels import decode, rescale
+from validation.dicom.pixels import check_finite, decode, rescale, truncated
 from validation.dicom.tags import acquisition_tags
 from validation.errors import DataProblem
 
@@ -36,10 +37,14 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
     ds = read_dataset(header.path)
     where = str(header.path)
     stored = decode(ds, header.path)
+    if stored.size != header.frames * header.rows * header.columns:
+        raise truncated(header.path, f": they decode to shape {stored.shape}")
     stored = stored.reshape((header.frames, header.rows, header.columns))
     if not header.enhanced:
+        values = rescale(stored, header.slope, header.intercept)
+        check_finite(values, where)
         return Image(
-            array=rescale(stored, header.slope, header.intercept),
+            array=values,
             spacing_mm=(),
             unit=header.unit,
             tags=header.tags,
@@ -49,27 +54,14 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
         )
     if len(ds.PerFrameFunctionalGroupsSequence) != header.frames:
         raise _unplaced("functional groups and frames differ in number.", where)
-    positions, orientations, spacings, units = [], [], [], []
     volume = np.empty(stored.shape, np.float32)
-    for frame in range(header.frames):
-        place, plane, measures, transform = (
-            _group(ds, frame, f"{name}Sequence")
-            for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation")
+    try:
+        positions, orientations, spacings, units = _frames(
+            ds, header, stored, volume := np.empty(stored.shape, np.float32)
         )
-        if place is None or plane is None or measures is None:
-            raise _unplaced("a frame does not state its position, orientation or pixel spacing.", where)
-        positions.append([float(v) for v in place.ImagePositionPatient])
-        orientations.append([float(v) for v in plane.ImageOrientationPatient])
-        spacings.append(tuple(float(v) for v in measures.PixelSpacing))
-        if transform is None:
-            units.append(header.unit)
-            volume[frame] = rescale(stored[frame], header.slope, header.intercept)
-        else:
-            transform.Modality = ds.get("Modality")
-            units.append(unit_of(transform))
-            volume[frame] = rescale(
-                stored[frame], number_of(transform, "RescaleSlope"), number_of(transform, "RescaleIntercept")
-            )
+    except (AttributeError, TypeError, ValueError, IndexError):
+        raise _unplaced("a frame does not state its position, orientation or pixel spacing.", where) from None
+    check_finite(volume, where)
     if len(set(units)) > 1:
         raise DataProblem(
             f"frames have different units: {', '.join(sorted(set(units)))}.",
@@ -114,6 +106,35 @@ def read_multiframe(header: Header, warnings: tuple[str, ...]) -> Image:
         origin_mm=geometry.origin_mm,
         files=(header.path,),
     )
+
+
+def _frames(
+    ds: Any, header: Header, stored: npt.NDArray[Any], volume: npt.NDArray[np.float32]
+) -> tuple[list[list[float]], list[list[float]], list[tuple[float, float]], list[str]]:
+    """Rescale every frame into ``volume``; return positions, orientations, pixel spacings and units."""
+    positions, orientations, spacings, units = [], [], [], []
+    for frame in range(header.frames):
+        place, plane, measures, transform = (
+            _group(ds, frame, f"{name}Sequence")
+            for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation")
+        )
+        x, y, z = (float(v) for v in place.ImagePositionPatient)
+        row, column = (float(v) for v in measures.PixelSpacing)
+        cosines = [float(v) for v in plane.ImageOrientationPatient]
+        if len(cosines) != 6 or not min(row, column) > 0:
+            raise ValueError("not an orientation or spacing")
+        positions.append([x, y, z])
+        orientations.append(cosines)
+        spacings.append((row, column))
+        if transform is None:
+            units.append(header.unit)
+            volume[frame] = rescale(stored[frame], header.slope, header.intercept)
+        else:
+            transform.Modality = ds.get("Modality")
+            units.append(unit_of(transform))
+            slope, intercept = number_of(transform, "RescaleSlope"), number_of(transform, "RescaleIntercept")
+            volume[frame] = rescale(stored[frame], slope, intercept)
+    return positions, orientations, spacings, units
 
 
 def _unplaced(what: str, where: str) -> DataProblem:

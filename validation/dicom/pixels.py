@@ -10,12 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from validation.dicom.headers import Header
+from validation.dicom.isolated import HELPER
 from validation.errors import DataProblem
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
 
 MONOCHROME = {"MONOCHROME1", "MONOCHROME2"}
+
+
+_IN_PROCESS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
+"""Decoders in order of preference; what only GDCM reads is decoded by a helper process."""
 
 
 def check_photometric(header: Header) -> None:
@@ -69,6 +74,7 @@ def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
     """
     if not any(k in ds for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise no_pixels(path)
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.utils import pixel_array
 
     syntax = getattr(ds.file_meta, "TransferSyntaxUID", None)
@@ -82,7 +88,15 @@ def decode(ds: FileDataset, path: Path) -> npt.NDArray[Any]:
         )
     _check_codestream(ds, path)
     try:
-        return pixel_array(ds, raw=True)
+        if not syntax.is_encapsulated:
+            return pixel_array(ds, raw=True)
+        available = get_decoder(syntax).available_plugins
+        chosen = next((plugin for plugin in _IN_PROCESS if plugin in available), "")
+        if chosen == "pillow" and ds.get("BitsAllocated") != 8:
+            chosen = ""
+        if not chosen and "gdcm" in available:
+            return HELPER.decode(path)
+        return pixel_array(ds, raw=True, decoding_plugin=chosen)
     except (NotImplementedError, RuntimeError) as error:
         missing = "no decoder" if isinstance(error, NotImplementedError) else "the pixel data cannot be decoded"
         raise DataProblem(
@@ -117,4 +131,23 @@ def _check_codestream(ds: FileDataset, path: Path) -> None:
 def rescale(stored: npt.NDArray[Any], slope: float | None, intercept: float | None) -> npt.NDArray[np.float32]:
     """Return ``slope * stored + intercept`` as float32 (PS3.3 C.7.6.16.2.9.1; slope 1 and intercept 0 if absent)."""
     values = stored.astype(np.float64) * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
-    return np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused by check_finite
+        return np.asarray(values, dtype=np.float32)
+
+
+def check_finite(array: npt.NDArray[np.float32], where: str) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises
+    ------
+    DataProblem
+        DCM-023.
+    """
+    if not np.isfinite(array).all():
+        raise DataProblem(
+            f"{int((~np.isfinite(array)).sum())} voxels are not finite numbers.",
+            code="DCM-023",
+            where=where,
+            why="One NaN makes every mean of the image NaN.",
+            action="Save the image with real values everywhere.",
+        )

@@ -12,27 +12,35 @@ import numpy.typing as npt
 from validation.dicom.geometry import Stack, stack
 from validation.dicom.headers import Header, header_of, looks_like_dicom, number_of, read_dataset, read_header
 from validation.dicom.image import MAXIMUM_VOXELS, Image, Tag
-from validation.dicom.pixels import check_photometric, decode, no_pixels, rescale, truncated
+from validation.dicom.pixels import check_finite, check_photometric, decode, no_pixels, rescale, truncated
 from validation.errors import DataProblem
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
-    """Yield files with a DICOM preamble below a folder, in order of path; links that leave the folder are not followed.
+    """Yield files with a DICOM preamble below a folder, in order of path.
 
     Raises
     ------
     DataProblem
-        If a file named ``.dcm`` is not DICOM (DCM-001).
+        If a file with a DICOM suffix is not DICOM (DCM-001), or a link leaves the folder (DCM-024).
     """
     top = folder.resolve()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink()):
         if not path.resolve().is_relative_to(top):
+            raise DataProblem(
+                "this link leads outside the folder of its series.",
+                code="DCM-024",
+                where=str(path),
+                why="Only files inside the sealed cohort may be evaluated.",
+                action="Copy the file into the cohort folder.",
+            )
+        if not path.is_file():
             continue
         if looks_like_dicom(path):
             yield path
-        elif path.suffix.lower() == ".dcm":
+        elif path.suffix.lower() in (".dcm", ".dicom", ".ima"):
             raise DataProblem(
-                "this file is named .dcm but is not DICOM.",
+                f"this file is named {path.suffix} but is not DICOM.",
                 code="DCM-001",
                 where=str(path),
                 why="A slice may be missing from the series.",
@@ -125,6 +133,14 @@ def check_series(headers: Sequence[Header], where: str) -> tuple[str, ...]:
                 why="Values in different units cannot be measured together.",
                 action="Separate the images into series of one kind.",
             )
+    if any(h.slope == 0 for h in headers):
+        raise DataProblem(
+            "the rescale slope is zero.",
+            code="DCM-012",
+            where=where,
+            why="Every pixel would have the same value.",
+            action="Export the series again.",
+        )
     if len({h.slope is None or h.intercept is None for h in headers}) > 1:
         raise DataProblem(
             "some files of this series state rescale slope and intercept, others do not.",
@@ -232,6 +248,7 @@ def read_series(headers: Sequence[Header], where: str) -> Image:
     for i, header in enumerate(ordered):
         volume[i], padded = _read_slice(header)
         padding += padded
+    check_finite(volume, where)
     if padding:
         warnings.append(f"{padding / volume.size:.2%} of the pixels hold the padding value, outside the reconstruction")
     if first.pixel_spacing is None:
