@@ -190,3 +190,21 @@ def test_combinations_that_cannot_be_judged_are_refused(changes: dict[str, Any],
 def test_alphas_of_one_family_must_agree() -> None:
     with pytest.raises(ValueError, match="share one alpha"):
         protocol(E1, {**E2, "hypothesis": {**E2["hypothesis"], "alpha": 0.05}})
+
+
+def test_sample_size_is_checked_against_its_own_assumptions() -> None:
+    plan = {"planned_clusters": 40, "power": 0.9, "assumed_effect": -6.0, "assumed_sd": 3.0, "source": "example"}
+    section = judge(protocol({**E1, "sample_size": plan}), *cohort(40))["endpoints"]["E1"]["sample_size"]
+    assert section["required_clusters"] == 13  # one-sided t at 0.025, distance of one standard deviation
+    assert section["planned_power"] > 0.99
+    hopeless = {**plan, "assumed_effect": -1.0}
+    section = judge(protocol({**E1, "sample_size": hopeless}), *cohort(40))["endpoints"]["E1"]["sample_size"]
+    assert section["required_clusters"] is None
+    assert "does not meet" in section["reason"]
+
+
+def test_sites_are_left_out_one_by_one() -> None:
+    cell = judge(protocol(E1), *cohort(40))["endpoints"]["E1"]["interaction"]["sex"]
+    assert set(cell["left_out"]) == {"F", "M"}
+    assert cell["left_out"]["F"]["n_clusters"] == 20
+    assert cell["between_sd"] >= 0

@@ -15,7 +15,7 @@ from validation.registry import Direction, Metric
 from validation.statistics import missing_data as missing
 from validation.statistics.means import mean
 from validation.statistics.sample import Sample
-from validation.statistics.subgroups import heterogeneity
+from validation.statistics.subgroups import poolability
 from validation.study.samples import arm_values, within_case_sd
 
 Decide = Callable[[Sample, int, str], tuple[Estimate, Verdict]]
@@ -72,7 +72,11 @@ def subgroups(
             reason = verdict.reason if part.n else "No case of this level in the cohort."
             cells[column][level] = {"estimate": estimate.to_dict(), "status": status, "reason": reason}
         known = np.where(levels == NOT_RECORDED, "", levels)
-        tests[column] = heterogeneity(estimator, sample, known).to_dict()
+        pooled = poolability(estimator, sample, known)
+        tests[column] = pooled.heterogeneity.to_dict() | {
+            "between_sd": pooled.between_sd,
+            "left_out": {level: part.to_dict() for level, part in pooled.left_out.items()},
+        }
     return cells, tests
 
 

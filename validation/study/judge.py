@@ -21,6 +21,7 @@ from validation.statistics import multiplicity
 from validation.statistics.hypotheses import judge as judge_hypothesis
 from validation.statistics.means import mean as mean_estimate
 from validation.statistics.sample import Sample
+from validation.statistics.sample_size import Plan
 from validation.statistics.summaries import null_value
 from validation.study import detail
 from validation.study.samples import build_sample, endpoint_cases
@@ -119,6 +120,34 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
     return metric, summary
 
 
+def sample_size(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the sample-size plan of an endpoint with what its own assumptions require.
+
+    ``required_clusters`` and ``planned_power`` are ``None``, with the reason, where they cannot be computed.
+    """
+    metric, summary = check_endpoint(endpoint)
+    stated, hypothesis = endpoint.sample_size, endpoint.hypothesis
+    if stated is None:
+        return {}
+    plan = Plan(
+        summary=summary.name,
+        hypothesis=hypothesis.type,
+        alpha=hypothesis.alpha,
+        effect=stated.assumed_effect,
+        better=_better(metric, summary, endpoint),
+        margin=hypothesis.margin,
+        lower=hypothesis.lower,
+        upper=hypothesis.upper,
+        sd=stated.assumed_sd,
+        null=null_value(summary.name),
+    )
+    record: dict[str, Any] = stated.model_dump(mode="json")
+    record["required_clusters"] = plan.required(stated.power)
+    record["planned_power"] = plan.power(stated.planned_clusters)
+    record["reason"] = plan.reason
+    return record
+
+
 def _judge_endpoint(
     endpoint: Endpoint, protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame
 ) -> tuple[dict[str, Any], Estimate, Verdict]:
@@ -169,7 +198,7 @@ def _judge_endpoint(
             sample, endpoint, _better(metric, summary, endpoint), lambda part: decide(part, minimum, ""), seed
         )
         if endpoint.sample_size is not None:
-            section["sample_size"] = endpoint.sample_size.model_dump(mode="json")
+            section["sample_size"] = sample_size(endpoint)
     if metric.kind is Kind.VECTOR:
         section.update(detail.curves(endpoint, metric, chosen, measurements))
     elif protocol.execution.draws > 1:

@@ -14,7 +14,7 @@ from validation.protocol import lock as locks
 from validation.protocol.claims import Finding, warnings
 from validation.protocol.load import load_protocol
 from validation.protocol.schema import Protocol
-from validation.study.judge import check_endpoint
+from validation.study.judge import check_endpoint, sample_size
 from validation.study.plan import make_plan
 from validation.study.spec import Study
 from validation.study.start import refuse_placeholders
@@ -39,7 +39,25 @@ def check_protocol(path: Path) -> tuple[Protocol, list[Finding]]:
     """
     protocol = load_protocol(path)
     check_endpoints(protocol)
-    return protocol, warnings(protocol)
+    return protocol, [*warnings(protocol), *_underpowered(protocol)]
+
+
+def _underpowered(protocol: Protocol) -> list[Finding]:
+    """Return endpoints whose own assumptions ask for more patients than are planned."""
+    found = []
+    for endpoint in protocol.endpoints:
+        plan = sample_size(endpoint) if endpoint.confirmatory else {}
+        place = f"endpoints[{endpoint.id}].sample_size"
+        if plan and plan["reason"]:
+            text = f"the sample size of {endpoint.id} cannot be checked: {plan['reason']}."
+            found.append(Finding("SAMPLE-SIZE", place, text, "Correct the assumptions."))
+        elif plan and plan["required_clusters"] > plan["planned_clusters"]:
+            text = (
+                f"{endpoint.id} plans {plan['planned_clusters']} patients; its own assumptions need "
+                f"{plan['required_clusters']} for a power of {plan['power']:g} (planned: {plan['planned_power']:.2f})."
+            )
+            found.append(Finding("POWER", place, text, "Plan more patients, or correct the assumptions."))
+    return found
 
 
 def check_endpoints(protocol: Protocol) -> None:
