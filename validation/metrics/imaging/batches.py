@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from validation.errors import DataProblem
+
+SLAB_VOXELS = 1 << 17
 
 
 def floating(image: Tensor) -> Tensor:
@@ -62,32 +66,54 @@ def checked_mask(mask: Tensor | None, image: Tensor, *, role: str = "mask") -> T
     return mask if mask.dtype == torch.bool else mask != 0
 
 
-def mean_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
+def slabs(image: Tensor) -> Iterator[slice]:
+    """Yield parts of the first image axis: as much as a cache holds on a CPU, all of it on a GPU."""
+    length = image.shape[1]
+    step = length if image.is_cuda else max(1, SLAB_VOXELS // max(1, image.numel() // length))
+    for first in range(0, length, step):
+        yield slice(first, first + step)
+
+
+def mean_over_voxels(
+    values: Tensor, mask: Tensor | None = None, *, minus: Tensor | None = None, power: str = "signed"
+) -> Tensor:
     """Return the mean of each case, accumulated in float64; NaN for a case whose mask is empty.
 
-    Values outside the mask do not count, even where they are NaN. A NaN inside makes the mean NaN.
+    Values outside the mask do not count, even where they are NaN. A NaN inside makes the mean NaN. Large volumes are
+    worked through in slabs, so that no copy of the image is made.
 
+    Parameters
+    ----------
+    values
+        ``(B, *spatial)``, floating.
+    mask
+        Same shape, bool.
+    minus
+        Subtracted first: an image of the same shape, or one that broadcasts to it along the image axes.
+    power
+        ``"signed"``, ``"absolute"`` or ``"square"``: the mean of the difference, its absolute value, or its square.
+
+    Examples
+    --------
     >>> mean_over_voxels(torch.tensor([[[1.0, 3.0]]]))
     tensor([2.], dtype=torch.float64)
-    """
-    if mask is None:
-        return _total(values) / values[0].numel()
-    count = mask.flatten(1).sum(1)
-    total = _total(torch.where(mask, values, values.new_zeros(())))
-    return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
-
-
-def mean_square(values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the mean square of each case, accumulated in float64; NaN for a case whose mask is empty.
-
-    >>> mean_square(torch.tensor([[[3.0, 4.0]]]))
+    >>> mean_over_voxels(torch.tensor([[[3.0, 4.0]]]), power="square")
     tensor([12.5000], dtype=torch.float64)
     """
-    if mask is not None:
-        values = torch.where(mask, values, values.new_zeros(()))
-    # the norm of a row is one fast pass; rows are short enough for float32
-    lines = torch.linalg.vector_norm(values, dim=-1).to(torch.float64)
-    total: Tensor = lines.square().flatten(1).sum(1)
+    total = torch.zeros(values.shape[0], dtype=torch.float64, device=values.device)
+    whole = minus is not None and minus.shape == values.shape
+    for part in slabs(values):
+        voxels = values[:, part]
+        if minus is not None:
+            voxels = voxels - (minus[:, part] if whole else minus)
+        if mask is not None:
+            voxels = torch.where(mask[:, part], voxels, voxels.new_zeros(()))
+        # rows in the type of the image, one fast pass each; then float64
+        if power == "square":
+            lines = torch.linalg.vector_norm(voxels, dim=-1).to(torch.float64).square()
+        else:
+            lines = (voxels.abs() if power == "absolute" else voxels).sum(-1).to(torch.float64)
+        total += lines.flatten(1).sum(1)
     if mask is None:
         return total / values[0].numel()
     count = mask.flatten(1).sum(1)
@@ -95,20 +121,9 @@ def mean_square(values: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def variance_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the sample variance (``n - 1``) of each case without cancellation, NaN below two voxels."""
-    if mask is None:
-        voxels = values.flatten(1)
-        if voxels.shape[1] < 2:
-            return torch.full((voxels.shape[0],), torch.nan, dtype=torch.float64, device=voxels.device)
-        return voxels.var(1).to(torch.float64)  # Welford's recurrence
+    """Return the sample variance (``n - 1``) of each case in two passes, NaN below two voxels."""
     mean = mean_over_voxels(values, mask).nan_to_num()
     shape = (-1, *([1] * (values.ndim - 1)))
-    n = mask.flatten(1).sum(1)
-    squares = mean_square(values - mean.reshape(shape).to(values.dtype), mask)
+    n = mask.flatten(1).sum(1) if mask is not None else torch.full_like(mean, values[0].numel())
+    squares = mean_over_voxels(values, mask, minus=mean.reshape(shape).to(values.dtype), power="square")
     return torch.where(n > 1, squares * n / (n - 1).clamp(min=1), torch.nan)
-
-
-def _total(values: Tensor) -> Tensor:
-    """Return the sum of each case: rows in the type of the image (one fast pass), then float64."""
-    total: Tensor = values.sum(-1).to(torch.float64).flatten(1).sum(1)
-    return total

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from validation.errors import UsageProblem
-from validation.metrics.imaging.batches import checked_mask, checked_pair, mean_over_voxels, mean_square
+from validation.metrics.imaging.batches import checked_mask, checked_pair, mean_over_voxels
 from validation.registry import Direction, metric
 
 
@@ -58,7 +58,7 @@ def rmse(output: Tensor, reference: Tensor, mask: Tensor | None = None) -> Tenso
     3.0
     """
     output, reference = checked_pair(output, reference)
-    return mean_square(output - reference, checked_mask(mask, output)).sqrt()
+    return mean_over_voxels(output, checked_mask(mask, output), minus=reference, power="square").sqrt()
 
 
 @metric(
@@ -79,7 +79,7 @@ def mae(output: Tensor, reference: Tensor, mask: Tensor | None = None) -> Tensor
     Undefined (NaN) when the mask is empty or a voxel in it is not a number.
     """
     output, reference = checked_pair(output, reference)
-    return mean_over_voxels((output - reference).abs_(), checked_mask(mask, output))
+    return mean_over_voxels(output, checked_mask(mask, output), minus=reference, power="absolute")
 
 
 @metric(
@@ -110,7 +110,7 @@ def psnr(output: Tensor, reference: Tensor, mask: Tensor | None = None, *, data_
     """
     data_range = positive_data_range(data_range)
     output, reference = checked_pair(output, reference)
-    mse = mean_square(output - reference, checked_mask(mask, output))
+    mse = mean_over_voxels(output, checked_mask(mask, output), minus=reference, power="square")
     return torch.where(mse > 0, 10 * torch.log10(data_range**2 / mse), torch.nan)
 
 
@@ -133,4 +133,4 @@ def hu_bias(output: Tensor, reference: Tensor, mask: Tensor | None = None) -> Te
     Undefined (NaN) when the mask is empty or a voxel in it is not a number.
     """
     output, reference = checked_pair(output, reference)
-    return mean_over_voxels(output - reference, checked_mask(mask, output))
+    return mean_over_voxels(output, checked_mask(mask, output), minus=reference)
