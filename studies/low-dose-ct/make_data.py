@@ -31,11 +31,13 @@ DOSE_FRACTION = 0.25
 LEVELS = (0.1, 0.7, 1.0)
 SLICE_GAP_MM = 20.0
 PHANTOM_REPEATS = {"uniform": 5, "disk": 5, "signal_present": 60, "signal_absent": 60}
+# fmt: off
 COLUMNS = (
     "case_id", "patient_id", "site", "sex", "age", "age_band", "size", "effective_diameter_mm", "kind", "signal",
     "acquisition_date", "dose_fraction", "lesion_contrast_hu", "lesion_radius_mm", "input", "reference",
     "mask.uniform", "mask.lesion", "mask.background", "mask.body", "mask.roi", "mask.rod", "mask.signal",
-)  # fmt: skip
+)
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def scan(scene: Scene, kernel: Kernel, photons: float, fraction: float, generato
     return reconstruct(torch.stack([line_integrals, full, reduced]), kernel)
 
 
-def _patient_rows(plans: list[Plan], out: Path, masks: Masks, seed: int, rng: np.random.Generator) -> Iterator[dict[str, object]]:
+def _patient_rows(
+    plans: list[Plan], out: Path, masks: Masks, seed: int, rng: np.random.Generator
+) -> Iterator[dict[str, object]]:
     """Write the slices of each patient and yield their rows."""
     for number, plan in enumerate(plans):
         generator = torch.Generator().manual_seed(seed * 1000 + number)
@@ -92,15 +96,37 @@ def _patient_rows(plans: list[Plan], out: Path, masks: Masks, seed: int, rng: np
             ):
                 paths[role] = f"dicom/{p.patient_id}/{series.replace(' ', '_')}/{k + 1:03d}.dcm"
                 header = Header(
-                    patient_id=p.patient_id, sex=p.sex, age=p.age, case_id=case_id, series=series, date=plan.date,
-                    instance=k + 1, z_mm=-k * SLICE_GAP_MM, mas=mas, vendor=plan.vendor, kernel=plan.kernel, site=plan.site, seed=seed,
-                )  # fmt: skip
+                    patient_id=p.patient_id,
+                    sex=p.sex,
+                    age=p.age,
+                    case_id=case_id,
+                    series=series,
+                    date=plan.date,
+                    instance=k + 1,
+                    z_mm=-k * SLICE_GAP_MM,
+                    mas=mas,
+                    vendor=plan.vendor,
+                    kernel=plan.kernel,
+                    site=plan.site,
+                    seed=seed,
+                )
                 write_slice(out / paths[role], image, header)
             row: dict[str, object] = {
-                "case_id": case_id, "patient_id": p.patient_id, "site": plan.site, "sex": p.sex, "age": p.age, "age_band": p.age_band,
-                "size": p.size, "effective_diameter_mm": round(p.effective_diameter, 1), "kind": "patient", "signal": "",
-                "acquisition_date": _iso(plan.date), "dose_fraction": DOSE_FRACTION, **scene.notes, **paths,
-            }  # fmt: skip
+                "case_id": case_id,
+                "patient_id": p.patient_id,
+                "site": plan.site,
+                "sex": p.sex,
+                "age": p.age,
+                "age_band": p.age_band,
+                "size": p.size,
+                "effective_diameter_mm": round(p.effective_diameter, 1),
+                "kind": "patient",
+                "signal": "",
+                "acquisition_date": _iso(plan.date),
+                "dose_fraction": DOSE_FRACTION,
+                **scene.notes,
+                **paths,
+            }
             for name in ("uniform", "lesion", "background", "body"):
                 row[f"mask.{name}"] = masks.add(f"{case_id}_{name}", scene.masks[name])
             yield row
@@ -119,22 +145,44 @@ def _phantom_rows(out: Path, masks: Masks, seed: int, scale: float) -> Iterator[
             for kernel in vendor.kernels[:1] if detectability else vendor.kernels:
                 count = max(2, round(repeats * scale))
                 noisy = [add_noise(line_integrals, vendor.photons * DOSE_FRACTION, generator) for _ in range(count)]
-                images = torch.cat([reconstruct(part, kernel) for part in torch.stack([line_integrals, *noisy]).split(16)]).numpy()
+                images = torch.cat(
+                    [reconstruct(part, kernel) for part in torch.stack([line_integrals, *noisy]).split(16)]
+                ).numpy()
                 for i in range(count):
                     scan_id = f"PH-{kind}-{kernel.name}-{i + 1:02d}"
                     paths = {}
-                    for role, series, image, mas in (("input", "reduced dose", images[i + 1], 25.0), ("reference", "noise-free", images[0], 100.0)):
+                    for role, series, image, mas in (
+                        ("input", "reduced dose", images[i + 1], 25.0),
+                        ("reference", "noise-free", images[0], 100.0),
+                    ):
                         paths[role] = f"dicom/phantoms/{scan_id}.{role}.dcm"
                         header = Header(
-                            patient_id=scan_id, sex="O", age=None, case_id=scan_id, series=series, date="20250701", instance=1, z_mm=0.0,
-                            mas=mas, vendor=vendor, kernel=kernel, site=f"SIM-{2 * v + 1:02d}", seed=seed,
-                        )  # fmt: skip
+                            patient_id=scan_id,
+                            sex="O",
+                            age=None,
+                            case_id=scan_id,
+                            series=series,
+                            date="20250701",
+                            instance=1,
+                            z_mm=0.0,
+                            mas=mas,
+                            vendor=vendor,
+                            kernel=kernel,
+                            site=f"SIM-{2 * v + 1:02d}",
+                            seed=seed,
+                        )
                         write_slice(out / paths[role], image, header)
                     yield {
-                        "case_id": scan_id, "patient_id": scan_id, "site": f"SIM-{2 * v + 1:02d}", "kind": kind,
-                        "signal": int(kind == "signal_present") if detectability else "", "acquisition_date": "2025-07-01",
-                        "dose_fraction": DOSE_FRACTION, **paths, **{f"mask.{name}": key for name, key in keys.items()},
-                    }  # fmt: skip
+                        "case_id": scan_id,
+                        "patient_id": scan_id,
+                        "site": f"SIM-{2 * v + 1:02d}",
+                        "kind": kind,
+                        "signal": int(kind == "signal_present") if detectability else "",
+                        "acquisition_date": "2025-07-01",
+                        "dose_fraction": DOSE_FRACTION,
+                        **paths,
+                        **{f"mask.{name}": key for name, key in keys.items()},
+                    }
 
 
 def _iso(date: str) -> str:

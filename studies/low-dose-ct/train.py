@@ -2,9 +2,10 @@
 
     python studies/low-dose-ct/train.py --steps 3000
 
-The training patients (TRN-...) are drawn with another seed, at other sites and earlier dates than the holdout (SIM-...), and are
-listed in ``training_manifest.csv``. The network is MONAI's U-Net without normalisation layers (they would move HU); it predicts
-the noise, which is subtracted. Its target is the noise-free reconstruction with the same kernel: a luxury of simulation.
+The training patients (TRN-...) are drawn with another seed, at other sites and earlier dates than the holdout
+(SIM-...), and are listed in ``training_manifest.csv``. The network is MONAI's U-Net without normalisation layers
+(they would move HU); it predicts the noise, which is subtracted. Its target is the noise-free reconstruction with the
+same kernel: a luxury of simulation.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ LESION_WEIGHT = 4.0
 
 
 class Denoiser(torch.nn.Module):
-    """Images in HU, (batch, 1, height, width), in; images in HU of the same shape out. Sides: multiples of 4."""
+    """Images in HU, (batch, 1, height, width), in; images in HU of the same shape out. Sides: multiples of 16."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.gain = torch.nn.Parameter(torch.tensor(0.05))  # training starts near the identity
+        self.gain = torch.nn.Parameter(torch.tensor(0.2))  # training starts near the identity
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Subtract the predicted noise."""
@@ -45,22 +46,25 @@ class Denoiser(torch.nn.Module):
 
 
 def build_network() -> torch.nn.Module:
-    """Return MONAI's U-Net: full, half and quarter resolution, one residual unit each, no normalisation."""
-    from monai.networks.nets import UNet
+    """Return MONAI's basic U-Net, five resolutions, without normalisation and with a linear output."""
+    from monai.networks.nets import BasicUNet
 
-    return UNet(
-        spatial_dims=2, in_channels=1, out_channels=1, channels=(20, 32, 64), strides=(1, 2), num_res_units=1, norm=None, act="LEAKYRELU"
-    )  # fmt: skip
+    return BasicUNet(
+        spatial_dims=2, in_channels=1, out_channels=1, features=(16, 16, 32, 32, 48, 16), norm=None, upsample="deconv"
+    )
 
 
-def make_training_images(patients: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[list[str]]]:
+def make_training_images(
+    patients: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[list[str]]]:
     """Return inputs and targets, (n, 256, 256) in HU, weights of the loss, and the rows of the training manifest."""
     generator = torch.Generator().manual_seed(SEED)
     inputs, targets, weights, manifest = [], [], [], []
     for plan in plan_patients(patients, rng, prefix="TRN-P", sites="TRN-", year=2023):
         p = plan.patient
-        manifest.append([p.patient_id, plan.site, f"{plan.date[:4]}-{plan.date[4:6]}-{plan.date[6:]}", p.sex, str(p.age), p.age_band,
-                         plan.vendor.manufacturer, plan.kernel.name])  # fmt: skip
+        date = f"{plan.date[:4]}-{plan.date[4:6]}-{plan.date[6:]}"
+        scanner = [plan.vendor.manufacturer, plan.kernel.name]
+        manifest.append([p.patient_id, plan.site, date, p.sex, str(p.age), p.age_band, *scanner])
         for level in rng.uniform(0.0, 1.1, 3):
             scene = chest_slice(rng, p, float(level), extra_lesions=6)
             line_integrals = project(scene.cuts, scene.vessels, scene.blobs)
@@ -76,7 +80,7 @@ def make_training_images(patients: int, rng: np.random.Generator) -> tuple[torch
 
 
 def train(inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, steps: int) -> Denoiser:
-    """Minimise the squared error, with more weight on lesions and on low frequencies (bias of HU), for a fixed number of steps."""
+    """Minimise the squared error, with more weight on lesions and on low frequencies (bias of HU)."""
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
     model = Denoiser(build_network())
@@ -99,8 +103,8 @@ def train(inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, st
         loss.backward()
         optimiser.step()
         running.append(float(error.detach().square().mean()) ** 0.5 * SCALE_HU)
-        if (step + 1) % 200 == 0:
-            print(f"step {step + 1}: RMSE {np.mean(running[-200:]):.2f} HU", flush=True)
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1}: RMSE {np.mean(running[-100:]):.2f} HU", flush=True)
     return model.eval()
 
 
@@ -118,7 +122,10 @@ def main() -> None:
         inputs, targets, weights, manifest = make_training_images(arguments.patients, rng)
         cache.parent.mkdir(exist_ok=True)
         torch.save((inputs, targets, weights, manifest), cache)
-    print(f"{len(inputs)} training images; RMSE before {float((inputs - targets).square().mean()) ** 0.5:.2f} HU", flush=True)
+    print(
+        f"{len(inputs)} training images; RMSE before {float((inputs - targets).square().mean()) ** 0.5:.2f} HU",
+        flush=True,
+    )
     with (HERE / "training_manifest.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["patient_id", "site", "acquisition_date", "sex", "age", "age_band", "manufacturer", "kernel"])

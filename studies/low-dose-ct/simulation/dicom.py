@@ -53,7 +53,9 @@ def write_slice(path: Path, image_hu: np.ndarray, header: Header) -> None:
     ds.Manufacturer, ds.ManufacturerModelName = header.vendor.manufacturer, header.vendor.model
     ds.StationName, ds.SoftwareVersions = header.site, "simulation 1.0"
     ds.StudyDescription, ds.SeriesDescription = "SIMULATED CT", f"SIMULATED {header.series}"
-    ds.DerivationDescription = "Simulated by projection of an analytic phantom, photon and electronic noise, filtered back-projection"
+    ds.DerivationDescription = (
+        "Simulated by projection of an analytic phantom, photon and electronic noise, filtered back-projection"
+    )
     ds.PatientName, ds.PatientID, ds.PatientBirthDate = "SIMULATED", header.patient_id, ""
     ds.PatientSex = header.sex
     if header.age is not None:

@@ -1,15 +1,17 @@
 """Noise insertion: what a real CT slice would look like at a lower dose, from the slice itself.
 
-Method (image-domain form of Yu et al. 2012, doi:10.1097/RCT.0b013e318258e891, for scans whose raw data are not available): the slice is
-projected, the variance that the lower dose would add to each ray is computed from the attenuation along it, noise of that variance
-is reconstructed with a matched kernel, and the noise image is added. The scan itself stays as it is.
+Method (image-domain form of Yu et al. 2012, doi:10.1097/RCT.0b013e318258e891, for scans whose raw data are not
+available): the slice is projected, the variance that the lower dose would add to each ray is computed from the
+attenuation along it, noise of that variance is reconstructed with a matched kernel, and the noise image is added. The
+scan itself stays as it is.
 
-Variance of a line integral at N photons: ``exp(p) / N``; going from dose 1 to dose a adds ``(1/a - 1) exp(p) / N``. N, which the header
-does not tell, is calibrated: the noise that it implies at full dose must equal the noise measured in a uniform region of
-the real scan. The cutoff of the kernel is calibrated likewise, on the mean frequency of the measured noise power spectrum.
+Variance of a line integral at N photons: ``exp(p) / N``; going from dose 1 to dose a adds ``(1/a - 1) exp(p) / N``.
+N, which the header does not tell, is calibrated: the noise that it implies at full dose must equal the noise measured
+in a uniform region of the real scan. The cutoff of the kernel is calibrated likewise, on the mean frequency of the
+measured noise power spectrum.
 
-Not modelled: electronic noise apart from quantum noise, bowtie filter, tube current modulation within the slice, scatter, fan-beam
-geometry, and the scanner's own adaptive filters.
+Not modelled: electronic noise apart from quantum noise, bowtie filter, tube current modulation within the slice,
+scatter, fan-beam geometry, and the scanner's own adaptive filters.
 """
 
 from __future__ import annotations
@@ -63,9 +65,14 @@ class Calibration:
 
 
 def noise_image(
-    line_integrals: torch.Tensor, photons: float, fraction: float, kernel: Kernel, grid: Grid, generator: torch.Generator
+    line_integrals: torch.Tensor,
+    photons: float,
+    fraction: float,
+    kernel: Kernel,
+    grid: Grid,
+    generator: torch.Generator,
 ) -> np.ndarray:
-    """Return the noise, in HU, that dose ``fraction`` adds; ``fraction`` 0.5 gives the noise of the full dose itself."""
+    """Return the noise in HU that dose ``fraction`` adds; 0.5 gives the noise of the full dose itself."""
     variance = (1.0 / fraction - 1.0) * torch.exp(line_integrals) / photons
     noise = torch.sqrt(variance) * torch.randn(line_integrals.shape, generator=generator)
     return (reconstruct(noise[None], kernel, grid)[0] + 1000.0).numpy()
@@ -94,24 +101,24 @@ def patches_at(image: np.ndarray, centres: list[tuple[int, int]], size: int) -> 
 
 
 def calibrate(
-    image_hu: np.ndarray, centres: list[tuple[int, int]], size: int, grid: Grid, generator: torch.Generator
+    image_hu: np.ndarray,
+    centres: list[tuple[int, int]],
+    size: int,
+    grid: Grid,
+    generator: torch.Generator,
+    noise: np.ndarray | None = None,
 ) -> Calibration:
-    """Fit photons and kernel cutoff to the noise in uniform patches of a real slice."""
-    real = patches_at(image_hu, centres, size)
+    """Fit photons and kernel cutoff to the noise in uniform patches of a real slice, or in a noise image of it."""
+    real = patches_at(image_hu if noise is None else noise, centres, size)
     target_f = mean_frequency(real, grid.pixel_mm)
     target_sd = _detrended_sd(real)
     line_integrals = project_raster(image_hu, grid)
-    best: tuple[float, Kernel, float, float] | None = None
-    nyquist = 0.5 / grid.pixel_mm
-    for share in (0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 1.0, 1.2, 1.5):
-        kernel = Kernel("matched", "hann", share * nyquist)
-        noise = noise_image(line_integrals, 1e5, 0.5, kernel, grid, generator)
-        part = patches_at(noise, centres, size)
-        frequency = mean_frequency(part, grid.pixel_mm)
-        if best is None or abs(frequency - target_f) < best[0]:
-            best = (abs(frequency - target_f), kernel, _detrended_sd(part), frequency)
-    assert best is not None  # noqa: S101 - the loop above is not empty
-    _, kernel, sd, frequency = best
+    low, high = 0.2 * 0.5 / grid.pixel_mm, 1.6 * 0.5 / grid.pixel_mm
+    for _ in range(6):  # the mean frequency grows with the cutoff: bisection
+        kernel = Kernel("matched", "hann", 0.5 * (low + high))
+        part = patches_at(noise_image(line_integrals, 1e5, 0.5, kernel, grid, generator), centres, size)
+        frequency, sd = mean_frequency(part, grid.pixel_mm), _detrended_sd(part)
+        low, high = (kernel.cutoff, high) if frequency < target_f else (low, kernel.cutoff)
     photons = 1e5 * (sd / target_sd) ** 2
     check = patches_at(noise_image(line_integrals, photons, 0.5, kernel, grid, generator), centres, size)
     return Calibration(photons, kernel, target_sd, _detrended_sd(check), target_f, frequency)

@@ -1,8 +1,8 @@
-"""Virtual patients: chest slices of varied size, sex and age, made of ellipses, with low-contrast lesions whose place is known.
+"""Virtual patients: chest slices of varied size, sex and age, made of ellipses, with lesions of known place.
 
 Anatomy is schematic and its variation is plausible, not measured: body width and depth by sex, subcutaneous fat, lung
-attenuation falling and bone attenuation falling with age. HU values are those of textbooks (fat -100, muscle 50, blood 40,
-liver 60, lung about -850).
+attenuation falling and bone attenuation falling with age. HU values are those of textbooks (fat -100, muscle 50,
+blood 40, liver 60, lung about -850).
 """
 
 from __future__ import annotations
@@ -85,7 +85,12 @@ def _turn(patient: Patient, e: Ellipse) -> Ellipse:
     """Return the ellipse placed in the tilted and shifted patient."""
     c, s = math.cos(patient.tilt), math.sin(patient.tilt)
     return Ellipse(
-        patient.offset[0] + e.x * c - e.y * s, patient.offset[1] + e.x * s + e.y * c, e.a, e.b, e.angle + patient.tilt, e.hu
+        patient.offset[0] + e.x * c - e.y * s,
+        patient.offset[1] + e.x * s + e.y * c,
+        e.a,
+        e.b,
+        e.angle + patient.tilt,
+        e.hu,
     )
 
 
@@ -114,8 +119,8 @@ def chest_slice(rng: np.random.Generator, patient: Patient, level: float, extra_
 
     ``extra_lesions`` more are strewn over heart and liver for training; they add to the mask ``strewn``.
 
-    Masks: ``lesion`` (the low-contrast lesion), ``background`` (a ring around it in the same organ), ``uniform`` (a disc of
-    blood in the heart, free of structure), ``body``.
+    Masks: ``lesion`` (the low-contrast lesion), ``background`` (a ring around it in the same organ), ``uniform`` (a
+    disc of blood in the heart, free of structure), ``body``.
     """
     w, d, fat = patient.half_width, patient.half_depth, patient.fat
 
@@ -160,7 +165,10 @@ def chest_slice(rng: np.random.Generator, patient: Patient, level: float, extra_
             tangent = math.atan2(inner_d * math.cos(angle), -inner_w * math.sin(angle))
             tangent = tangent if side > 0 else -tangent
             length = rng.uniform(9, 16)
-            outer, core = place(side * px, py, length, 4.2, tangent, cortex * 0.8), place(side * px, py, length - 2, 2.6, tangent, -0.45 * cortex)
+            outer, core = (
+                place(side * px, py, length, 4.2, tangent, cortex * 0.8),
+                place(side * px, py, length - 2, 2.6, tangent, -0.45 * cortex),
+            )
             if not lung.contains(np.array(outer.x), np.array(outer.y), 1.02):
                 cuts += [Cut(outer), Cut(core)]
     if patient.sex == "F":
@@ -181,7 +189,14 @@ def _strew(rng: np.random.Generator, scene: Scene, organs: tuple[Ellipse, ...], 
     for k in range(count):
         for x, y in _sample_inside(rng, organs[k % len(organs)], 1, (), 0.8):
             size = rng.uniform(3.0, 11.0)
-            lesion = Ellipse(x, y, size, size * rng.uniform(0.7, 1.0), rng.uniform(0, math.pi), rng.uniform(8, 80) * rng.choice([-1, 1]))
+            lesion = Ellipse(
+                x,
+                y,
+                size,
+                size * rng.uniform(0.7, 1.0),
+                rng.uniform(0, math.pi),
+                rng.uniform(8, 80) * rng.choice([-1, 1]),
+            )
             scene.cuts.append(Cut(lesion))
             strewn |= lesion.contains(gx, gy, 1.3)
     scene.masks["strewn"] = strewn
@@ -206,7 +221,13 @@ def _texture(
 
 
 def _with_lesion(
-    rng: np.random.Generator, cuts: list[Cut], vessels: np.ndarray, blobs: np.ndarray, heart: Ellipse, organ: Ellipse, body: Ellipse,
+    rng: np.random.Generator,
+    cuts: list[Cut],
+    vessels: np.ndarray,
+    blobs: np.ndarray,
+    heart: Ellipse,
+    organ: Ellipse,
+    body: Ellipse,
 ) -> Scene:
     """Insert a lesion in ``organ`` and return the scene with its masks."""
     radius = float(rng.uniform(4.0, 9.0))

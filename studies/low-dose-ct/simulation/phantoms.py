@@ -1,4 +1,4 @@
-"""Virtual image-quality phantoms: a water cylinder, alone or with a rod (resolution) or a faint disc (detectability)."""
+"""Virtual image-quality phantoms: a water cylinder, alone, with a rod (resolution) or a faint disc (detection)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ KINDS = ("uniform", "disk", "signal_present", "signal_absent")
 def phantom(kind: str) -> Scene:
     """Return a phantom scene with its masks.
 
-    Masks: ``uniform`` (water without structure), ``roi`` (a centred square of 48 pixels, the field of the model observer),
-    ``rod`` (a disc that holds the rod and its surroundings, for the edge), ``signal`` (the place of the faint disc).
+    Masks: ``uniform`` (water without structure), ``roi`` (a centred square of 48 pixels, the field of the model
+    observer), ``rod`` (a disc that holds the rod and its surroundings, for the edge), ``signal`` (the place of the
+    faint disc).
     """
     water = Ellipse(0, 0, WATER_RADIUS_MM, WATER_RADIUS_MM, 0, 1000.0)
     cuts = [Cut(water)]

@@ -1,11 +1,12 @@
 """A virtual CT scanner: exact projection of ellipses, photon and electronic noise, filtered back-projection.
 
-Geometry: parallel beam, 360 views over 180 degrees, 448 detector elements of 1 mm, images of 256 x 256 pixels of 1.5625 mm
-(field of view 400 mm). Objects are sets of ellipses and Gaussian blobs, whose line integrals are known exactly: images
-have no discretisation error of a voxel phantom, and the reconstruction never sees the grid it is judged on.
+Geometry: parallel beam, 360 views over 180 degrees, 448 detector elements of 1 mm, images of 256 x 256 pixels of
+1.5625 mm (field of view 400 mm). Objects are sets of ellipses and Gaussian blobs, whose line integrals are known
+exactly: images have no discretisation error of a voxel phantom, and the reconstruction never sees the grid it is
+judged on.
 
-Attenuation is that of water at one effective energy (70 keV, 0.0193 /mm; NIST XCOM, doi:10.18434/T48G6X): no beam hardening
-and no scatter are simulated.
+Attenuation is that of water at one effective energy (70 keV, 0.0193 /mm; NIST XCOM, doi:10.18434/T48G6X): no beam
+hardening and no scatter are simulated.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Cut:
-    """An ellipse painted only where others (``holes``) do not lie; the ellipses are convex, so chords meet in intervals."""
+    """An ellipse painted only where ``holes`` do not lie; ellipses are convex, so chords meet in intervals."""
 
     shape: Ellipse
     holes: tuple[Ellipse, ...] = ()
@@ -72,7 +73,6 @@ class Kernel:
     name: str
     window: str
     cutoff: float
-    boost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,15 @@ class Vendor:
 
 VENDORS = (
     Vendor("Simulated A", "VirtualScan A1", (Kernel("A-Soft", "hann", 0.42), Kernel("A-Detail", "hann", 0.60)), 4.0e5),
-    Vendor("Simulated B", "VirtualScan B1", (Kernel("B-Soft", "cosine", 0.36), Kernel("B-Detail", "cosine", 0.50)), 4.0e5),
-    Vendor("Simulated C", "VirtualScan C1", (Kernel("C-Soft", "butterworth", 0.24), Kernel("C-Detail", "butterworth", 0.32)), 4.0e5),
+    Vendor(
+        "Simulated B", "VirtualScan B1", (Kernel("B-Soft", "cosine", 0.36), Kernel("B-Detail", "cosine", 0.50)), 4.0e5
+    ),
+    Vendor(
+        "Simulated C",
+        "VirtualScan C1",
+        (Kernel("C-Soft", "butterworth", 0.24), Kernel("C-Detail", "butterworth", 0.32)),
+        4.0e5,
+    ),
 )
 
 
@@ -102,9 +109,10 @@ def _axes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def _chord(e: Ellipse) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return entry and exit of each ray through an ellipse, along the ray, (views, samples); entry = exit = 0 if missed.
+    """Return entry and exit of each ray through an ellipse, along the ray, (views, samples); equal if missed.
 
-    A ray of view angle t at distance s from the centre of rotation is the set of points s (cos t, sin t) + r (-sin t, cos t).
+    A ray of view angle t at distance s from the centre of rotation is the set of points s (cos t, sin t) + r (-sin t,
+    cos t).
     """
     cos, sin, s = _axes()
     c, k = math.cos(e.angle), math.sin(e.angle)
@@ -166,17 +174,26 @@ def project(cuts: list[Cut], vessels: np.ndarray, blobs: np.ndarray) -> torch.Te
             x, y, r, hu = (torch.as_tensor(table[part, i], dtype=torch.float32) for i in range(4))
             size, scale = r[:, None, None], (hu * MU_WATER / 1000.0)[:, None, None]
             if discs:
-                _small(total, x, y, float(r.max()), lambda d, q=size, w=scale: 2 * w * torch.sqrt(torch.clamp(q * q - d * d, min=0)))
+                _small(
+                    total,
+                    x,
+                    y,
+                    float(r.max()),
+                    lambda d, q=size, w=scale: 2 * w * torch.sqrt(torch.clamp(q * q - d * d, min=0)),
+                )
             else:
                 _small(
-                    total, x, y, 3.5 * float(r.max()),
+                    total,
+                    x,
+                    y,
+                    3.5 * float(r.max()),
                     lambda d, q=size, w=scale: w * q * math.sqrt(2 * math.pi) * torch.exp(-0.5 * (d / q) ** 2),
                 )
     return total.view(VIEWS, BINS, SUBSAMPLES).mean(-1)
 
 
 def add_noise(line_integrals: torch.Tensor, photons: float, generator: torch.Generator) -> torch.Tensor:
-    """Return line integrals measured with ``photons`` per ray in air: Poisson counts plus electronic noise, then the log.
+    """Return line integrals measured with ``photons`` per ray in air: Poisson and electronic noise, then the log.
 
     Counts below one are set to one before the logarithm (photon starvation is not otherwise corrected).
     """
@@ -197,7 +214,8 @@ def _fft_length(grid: Grid) -> int:
 def _filter(kernel: Kernel, grid: Grid) -> torch.Tensor:
     """Return the frequency response of the band-limited ramp filter times the kernel's window.
 
-    The ramp is transformed from its samples in space (Kak and Slaney 1988, chapter 3), so that CT numbers are not shifted.
+    The ramp is transformed from its samples in space (Kak and Slaney 1988, chapter 3), so that CT numbers are not
+    shifted.
     """
     n = _fft_length(grid)
     k = torch.arange(n, dtype=torch.float64)
