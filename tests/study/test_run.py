@@ -339,3 +339,22 @@ def test_two_masks(tmp_path: Path) -> None:
     image, mask = np.load(folder / "i1.npy"), np.load(folder / "m1.npy")
     expected = abs(image[mask].mean() - image[~mask].mean()) / image[~mask].std(ddof=1)
     assert got["c001"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_torchscript_answers_the_same_at_the_first_and_at_later_calls(cohort: Cohort, tmp_path: Path) -> None:
+    from monai.networks.nets import BasicUNet
+
+    from tests.models.networks import save_script
+
+    torch.manual_seed(1)
+    save_script(BasicUNet(spatial_dims=2, out_channels=1, features=(4, 4, 8, 8, 8, 4)), tmp_path / "unet.ts")
+    fields = {"name": "m", "version": "1", "kind": "torchscript", "path": "unet.ts"}
+    only = endpoint(metric={"name": "rmse"})
+    for run, shards in (("whole", 100), ("again", 100)):
+        model = load_model(ModelSpec.model_validate(fields), tmp_path, CPU)
+        if run == "again":  # a model that has been called often, as late in a long run
+            batch = Batch(images=torch.randn(2, 32, 32), case_ids=("a", "b"), rows=({}, {}), seeds=(0, 1))
+            for _ in range(6):
+                model.predict(batch)
+        measure(cohort, tmp_path / run, model, only, cases_per_shard=shards)
+    assert shard_path(tmp_path / "whole", 0).read_bytes() == shard_path(tmp_path / "again", 0).read_bytes()

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ import validation
 def deterministic(device: torch.device) -> Iterator[None]:
     """Make PyTorch repeat itself bit by bit, and put the switches back afterwards.
 
-    Deterministic algorithms only (an operation without one raises), cuDNN without autotuning, no TF32.
+    Deterministic algorithms only (an operation without one raises), cuDNN without autotuning, no TF32, and no fusing of
+    TorchScript operations: that begins after a few calls, so a resumed process would round differently.
     """
     if device.type == "cuda":  # read once, when cuBLAS starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -32,6 +34,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
         torch.get_float32_matmul_precision(),
         torch.backends.cudnn.allow_tf32,
     )
+    fusion = _set_fusion([])
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
@@ -40,11 +43,21 @@ def deterministic(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
+        _set_fusion(fusion)
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
         torch.backends.cudnn.deterministic = before[2]
         torch.set_float32_matmul_precision(before[3])
         torch.backends.cudnn.allow_tf32 = before[4]
+
+
+def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Set which TorchScript operations are fused, and return what was set before."""
+    with warnings.catch_warnings():
+        # TorchScript is deprecated upstream, yet its archives are run here; the notice is for those who write them.
+        warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated.*")
+        before: list[tuple[str, int]] = torch.jit.set_fusion_strategy(strategy)
+    return before
 
 
 def describe_environment(device: torch.device, *, seed: int, precision: str, folder: Path) -> dict[str, Any]:
