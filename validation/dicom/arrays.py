@@ -63,11 +63,11 @@ def check_npz(path: Path, key: str) -> None:
         raise _refused(error, where) from None
     if key not in members:
         raise DataProblem(
-            f"the archive has no array {key!r}; it has {', '.join(sorted(members)[:20])}.",
+            "the archive has no array of that name.",
             code="DCM-022",
             where=where,
             why="The case has no image.",
-            action="Name the array after the colon, as in scans.npz:full_dose.",
+            action=f"Name one of its arrays after the colon: {', '.join(sorted(members)[:20])}.",
         )
     problem = members[key]
     if problem is not None:

@@ -38,9 +38,9 @@ class SeriesIndex:
             self._found = index_series(self.root)
         if uid not in self._found:
             raise DataProblem(
-                f"there is no DICOM image of series {uid}.",
+                "there is no DICOM image of this series.",
                 code="DCM-007",
-                where=str(self.root),
+                where=f"{self.root}, series:{uid}",
                 why="The case has no image.",
                 action="Check the UID in the case table.",
             )

@@ -79,7 +79,7 @@ def series_headers(folder: Path, uid: str | None = None) -> list[Header]:
         headers = [h for h in headers if h.series_uid == uid]
     if not headers:
         raise DataProblem(
-            "there is no DICOM image in this folder." if uid is None else f"there is no DICOM image of series {uid}.",
+            "there is no DICOM image in this folder." if uid is None else "there is no DICOM image of this series.",
             code="DCM-007",
             where=str(folder),
             why="The case has no image.",
