@@ -16,6 +16,8 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.spectrum",
     "validation.metrics.imaging.resolution",
     "validation.metrics.imaging.observer",
+    "validation.metrics.segmentation.overlap",
+    "validation.metrics.segmentation.surface",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.
