@@ -255,6 +255,9 @@ def _results(
             "started": "2026-11-22T02:00:00Z",
             "finished": "2026-11-22T02:09:30Z",
             "draft": draft,
+            "purpose": "final analysis",
+            "device": "cpu",
+            "openings": 1,
             "draft_reasons": ["The protocol was not locked when the run began."] if draft else [],
         },
         "study": {
@@ -276,7 +279,7 @@ def _results(
         },
         "cohort": {
             "n_listed": count + 5, "n_eligible": count + 3, "n_excluded": 2, "n_rejected": 3, "n_analysed": count,
-            "n_clusters": clusters, "manifest_sha256": "cd" * 32, "openings": 1,
+            "n_clusters": clusters, "manifest_sha256": "cd" * 32,
             "exclusions": [{"case_id": "case-0901", "reason": "slice_thickness_mm <= 3 not satisfied"},
                            {"case_id": "case-0902", "reason": "age >= 18 not satisfied"}],
             "rejections": [{"case_id": f"case-091{i}", "reason": "missing slices"} for i in range(3)],

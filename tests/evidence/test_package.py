@@ -179,6 +179,7 @@ FILES = [
     "events.jsonl",
     "manifest.json",
     "results.json",
+    "run.json",
     "signer.pub.pem",
     "approvals",
 ]

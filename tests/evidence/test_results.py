@@ -25,10 +25,22 @@ RESULTS = {
 
 
 def test_written_file_is_canonical_and_comes_back(tmp_path: Path) -> None:
-    digest = write_results(tmp_path, {"b": [1, 2.5, None], "a": {"é": "µ"}})
+    record = {"b": [1, 2.5, None], "a": {"é": "µ"}, "run": {"id": "r1"}}
+    digest = write_results(tmp_path, record)
+    assert (tmp_path / "run.json").read_bytes() == b'{"id":"r1"}'
     assert (tmp_path / "results.json").read_bytes() == '{"a":{"é":"µ"},"b":[1,2.5,null]}'.encode()
-    assert read_results(tmp_path) == {"a": {"é": "µ"}, "b": [1, 2.5, None]}
+    assert read_results(tmp_path) == record
     assert len(digest) == 64
+
+
+def test_results_do_not_depend_on_the_run(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    digests = [write_results(folder, {**RESULTS, "run": {"id": folder.name}}) for folder in (one, two)]
+    assert digests[0] == digests[1]
+    assert read_results(two)["run"] == {"id": "two"}
+    (two / "run.json").unlink()
+    with pytest.raises(IntegrityProblem, match="run.json cannot be read"):
+        read_results(two)
 
 
 def test_every_number_id_finds_its_number() -> None:

@@ -31,6 +31,7 @@ FILES = [
     "measurements/part-00000.parquet",
     "protocol.lock.yaml",
     "results.json",
+    "run.json",
     "ro-crate-metadata.json",
     "signer.pub.pem",
     "approvals",

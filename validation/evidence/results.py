@@ -4,6 +4,10 @@ An id is the path to the number with dots. The word ``endpoints`` is dropped, so
 ``E1.estimate.value``; everything else starts at the top of the file (``cohort.n_cases``). List items are counted from
 zero (``E1.worst_cases.0.value``). A key that itself holds a dot (a slice thickness of 2.5) is written as it is; the
 file is refused if two numbers would then share an id.
+
+What differs between two runs of the same study (id, times, draft reasons) is the section ``run``; it is kept in
+``run.json`` beside it, so that ``results.json`` depends on protocol, data and model alone: two runs, or a run that was
+killed and resumed, give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,12 +22,13 @@ from validation.digest import canonical_json, sha256_bytes, write_atomically
 from validation.errors import IntegrityProblem
 
 RESULTS_FILE = "results.json"
+RUN_FILE = "run.json"
 _ENDPOINTS = "endpoints"
 _EXACT_INTEGER = 2**53 - 1  # RFC 8785 numbers are IEEE 754 doubles
 
 
 def write_results(run_folder: Path, results: dict[str, Any]) -> str:
-    """Write ``results.json`` in canonical form (RFC 8785), whole or not at all.
+    """Write ``run.json`` and ``results.json`` in canonical form (RFC 8785), each whole or not at all.
 
     Parameters
     ----------
@@ -35,7 +40,7 @@ def write_results(run_folder: Path, results: dict[str, Any]) -> str:
     Returns
     -------
     str
-        SHA-256 of the bytes written.
+        SHA-256 of ``results.json``, which is written last: where it is, the run is judged.
 
     Raises
     ------
@@ -50,26 +55,38 @@ def write_results(run_folder: Path, results: dict[str, Any]) -> str:
         if identifier in seen:
             raise ValueError(f"two numbers of the results have the id {identifier!r}; rename a key that holds a dot")
         seen.add(identifier)
-    data = canonical_json(results)
+    write_atomically(run_folder / RUN_FILE, canonical_json(results["run"]))
+    data = canonical_json({key: value for key, value in results.items() if key != "run"})
     write_atomically(run_folder / RESULTS_FILE, data)
     return sha256_bytes(data)
 
 
 def read_results(run_folder: Path) -> dict[str, Any]:
-    """Read ``results.json`` and check that its bytes are the canonical form of what it says.
+    """Read ``results.json`` and ``run.json`` as one record, and check that their bytes are the canonical form.
 
     Raises
     ------
     IntegrityProblem
-        EVD-001 if the file is missing or is not JSON, EVD-002 if its form is not canonical: it was written or edited
+        EVD-001 if a file is missing or is not JSON, EVD-002 if its form is not canonical: it was written or edited
         by something else than this program.
     """
-    path = run_folder / RESULTS_FILE
+    results = _read(run_folder / RESULTS_FILE)
+    if "run" in results:
+        raise IntegrityProblem(
+            f"{RESULTS_FILE} holds a section that belongs into {RUN_FILE}.",
+            code="EVD-001",
+            where=str(run_folder / RESULTS_FILE),
+            action="Restore the run folder from the signed package.",
+        )
+    return results | {"run": _read(run_folder / RUN_FILE)}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as problem:
         raise IntegrityProblem(
-            f"{RESULTS_FILE} cannot be read: {problem.strerror or problem}.",
+            f"{path.name} cannot be read: {problem.strerror or problem}.",
             code="EVD-001",
             where=str(path),
             why="Every number in every document comes from this file.",

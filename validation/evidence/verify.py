@@ -26,12 +26,12 @@ from validation.evidence.manifest import (
     list_files,
     read_manifest,
 )
-from validation.evidence.results import RESULTS_FILE, read_results
+from validation.evidence.results import RESULTS_FILE, RUN_FILE, read_results
 from validation.evidence.statement import RUN_PREDICATE, check_signature, peek, subject_digest
 from validation.evidence.timestamp import TimeStamp, checksum_agrees, verify_token
 
 UNSIGNED = "EVD-028"
-_REQUIRED = (RESULTS_FILE, EVENTS_FILE)
+_REQUIRED = (RESULTS_FILE, RUN_FILE, EVENTS_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ def _check_predicate(
         now = describe_run(run_folder, results)
     except (IntegrityProblem, KeyError, TypeError, AttributeError):
         return  # already found above
-    files = {"run": RESULTS_FILE, "protocol": RESULTS_FILE, "results": RESULTS_FILE, "proposal": RESULTS_FILE}
+    files = {"run": RUN_FILE, "protocol": RESULTS_FILE, "results": RESULTS_FILE, "proposal": RESULTS_FILE}
     for name, file in {**files, "events": EVENTS_FILE}.items():
         if predicate.get(name) != now[name]:
             what = f"what was signed about {name} is not what the file says"
