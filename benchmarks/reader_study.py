@@ -134,9 +134,8 @@ def main() -> None:
     scores = large_study(arguments.shared)
     analyses(scores)
     rivals(scores, arguments.work)
-    print(
-        f"1000 trials of 5 x 2 x (50 + 50), simulated and analysed four ways: {best_of(lambda: batch(1000, 3), 2):.2f} s"
-    )
+    seconds = best_of(lambda: batch(1000, 3), 2)
+    print(f"1000 trials of 5 x 2 x (50 + 50), simulated and analysed four ways: {seconds:.2f} s")
     p = batch(arguments.trials, 4)
     error = (0.05 * 0.95 / arguments.trials) ** 0.5
     for name, values in p.items():

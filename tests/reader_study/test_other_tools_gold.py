@@ -166,3 +166,48 @@ def test_single_readers_match_proc(file: str, shared: Path) -> None:
             if pair["paired"]["p"] not in ("NA", "NaN", None) and d["p_value"] is not None:
                 close([abs(d["statistic"]), d["p_value"]], [abs(pair["paired"]["Z"]), pair["paired"]["p"]])
     assert checked == len(singles)
+
+
+@pytest.mark.shared
+def test_the_published_output_of_or_dbm_mrmc_is_printed_again(shared: Path) -> None:
+    """OR-DBM MRMC 2.5 (Iowa), Van Dyke data: every line of its three analyses, to its last digit."""
+    text = " ".join((shared / "reference/mrmc/gold/published_iowa/VanDyke.txt").read_text(errors="replace").split())
+    scores = scores_of(shared / "reference/mrmc/data/roc_vandyke.csv")
+    lines = []
+    for effects in Effects:
+        result = analyse(scores, AnalysisPlan(method="or", effects=effects))
+        d = result.differences[0]
+        df = {Effects.RRRC: f"{d['df'] or 0:.2f} ", Effects.FRRC: "", Effects.RRFC: "4 "}[effects]
+        lines.append(
+            f"{d['estimate']:.5f} {d['se']:.5f} {df}{d['statistic']:.2f} {d['p_value']:.4f} "
+            f"({d['lower']:.5f} , {d['upper']:.5f})"
+        )
+        lines += [f"({m['lower']:.8f} , {m['upper']:.8f})" for m in result.modalities]
+    result = analyse(scores, AnalysisPlan(method="or"))
+    c = result.components
+    lines += [f"Var(R) {c['var_reader']:.8f}", f"Var(T*R) {c['var_reader_modality']:.8f}"]
+    lines += [f"COV{k} {c[f'cov{k}']:.8f} {c[f'correlation{k}']:.8f}" for k in (1, 2, 3)]
+    dbm = analyse(scores, AnalysisPlan(method="dbm")).components
+    lines += [f"Var({name}) {dbm[key]:.8f}" for name, key in (("C", "C"), ("T*C", "TC"), ("R*C", "RC"))]
+    for line in lines:
+        assert line in text, line
+
+
+@pytest.mark.shared
+def test_obumrm2_is_printed_again(shared: Path) -> None:
+    """OBUMRM2 (Fortran, 2005), DeLong covariance, to its last printed digit."""
+    for name in ("vandyke", "franken"):
+        path = shared / f"reference/mrmc/gold/published_iowa/OBUMRM2_run_{name}.txt"
+        text = " ".join(path.read_text(errors="replace").split())
+        scores = scores_of(shared / f"reference/mrmc/data/roc_{name}.csv")
+        result = analyse(scores, AnalysisPlan(method="or", covariance="delong"))
+        found = result.anova["equality"]
+        if name == "vandyke":
+            df = float(text.split(f"F*= {found['statistic']:.3f} with 1 and ")[-1].split()[0])
+            close(found["df2"], df, rtol=1e-3)  # it works in single precision
+            assert f"corresponding p-value is {found['p_value']:.4f}" in text
+            fixed = analyse(scores, AnalysisPlan(method="or", covariance="delong", effects=Effects.FRRC))
+            assert f"with p-value of {fixed.differences[0]['p_value']:.4f}" in text
+        for r in result.readers:
+            if r["se"] is not None:
+                assert f"{r['estimate']:.4f} ({r['se']:.4f})" in text

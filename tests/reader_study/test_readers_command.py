@@ -104,3 +104,18 @@ def test_the_text_names_design_verdict_and_convention(capsys: pytest.CaptureFixt
     assert "M1 − M2: -0.0979" in text
     assert "PASS" in text
     assert "Conventions:" in text
+
+
+@pytest.mark.parametrize("measure", ["icc", "kappa", "alpha", "limits"])
+@pytest.mark.parametrize("name", ["own_ordinal", "own_splitplot"])
+def test_agreement_has_estimates_or_reasons(measure: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["readers", "agreement", str(OWN / f"{name}.csv"), "--measure", measure, "--replicates", "100", "--json"])
+    assert not ended.value.code
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == (5 if measure == "limits" else 2)
+    for estimate in found.values():
+        assert estimate["reason"] or estimate["lower"] <= estimate["value"] <= estimate["upper"]
+    # in the split-plot study no case was rated by every reader, which only alpha can do without
+    refused = name == "own_splitplot" and measure != "alpha"
+    assert all(e["reason"] for e in found.values()) == refused

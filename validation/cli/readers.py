@@ -26,6 +26,7 @@ def command() -> None:
             "partial_auc",
             "sensitivity_at_specificity",
             "specificity_at_sensitivity",
+            "mean_score",
         ]
     ),
     default="auc",
@@ -82,7 +83,7 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
     from validation.reader_study.text import analysis_text
 
     plan = _plan(options)
-    result = run(read_scores(scores), plan)
+    result = run(read_scores(scores, need_truth=plan.endpoint != "mean_score"), plan)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False, ensure_ascii=False))
     else:
@@ -113,3 +114,38 @@ def _plan(options: dict[str, Any]) -> Any:
         holm=not options.pop("no_holm"),
         **options,
     )
+
+
+@command.command()
+@click.argument("scores", type=click.Path(path_type=Path))
+@click.option(
+    "--measure",
+    type=click.Choice(["icc", "kappa", "alpha", "limits"]),
+    default="icc",
+    show_default=True,
+    help="limits: limits of agreement between two modalities.",
+)
+@click.option("--form", type=click.Choice(["ICC(1)", "ICC(A,1)", "ICC(C,1)"]), default="ICC(A,1)", show_default=True)
+@click.option(
+    "--weights", type=click.Choice(["unweighted", "linear", "quadratic"]), default="quadratic", show_default=True
+)
+@click.option("--metric", type=click.Choice(["nominal", "ordinal", "interval"]), default="ordinal", show_default=True)
+@click.option("--level", type=float, default=0.95, show_default=True)
+@click.option("--replicates", type=int, default=2000, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def agreement(scores: Path, as_json: bool, **options: Any) -> None:
+    """Measure how far readers of SCORES agree: reader, modality, case, score; no truth is needed."""
+    from validation.reader_study.agreement import agreement_of
+    from validation.reader_study.tables import read_scores
+
+    found = agreement_of(read_scores(scores, need_truth=False), **options)
+    if as_json:
+        click.echo(json.dumps({name: e.to_dict() for name, e in found.items()}, indent=2, allow_nan=False))
+        return
+    for name, e in found.items():
+        if e.value is None:
+            click.echo(f"{name}: not estimated; {e.reason}")
+            continue
+        limits = "" if e.lower is None or e.upper is None else f" [{e.lower:.4f}, {e.upper:.4f}]"
+        click.echo(f"{name}: {e.value:.4f}{limits} ({e.method}, {e.n} cases){'; ' + e.reason if e.reason else ''}")

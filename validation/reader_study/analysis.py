@@ -12,7 +12,6 @@ from validation.reader_study.arbitrary import analyse_arbitrary
 from validation.reader_study.conventions import conventions
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import Design, inspect, look_alikes, one_class_readers
-from validation.reader_study.measured import SHARES
 from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
@@ -138,9 +137,11 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
             action="Use --method ustat, which is valid for any design, or complete the readings.",
         )
     short = {"non-diseased": design.n_negative, "diseased": design.n_positive}
-    needed = {"auc": short, "sensitivity": {"diseased": short["diseased"]}}.get(
-        plan.endpoint, {"non-diseased": short["non-diseased"]}
-    )
+    needed = {
+        "sensitivity": {"diseased": short["diseased"]},
+        "specificity": {"non-diseased": short["non-diseased"]},
+        "mean_score": {"rated": design.n_cases},
+    }.get(plan.endpoint, short)
     for label, count in needed.items():
         if count < 2:
             raise DataProblem(
@@ -169,7 +170,7 @@ def _conventions(plan: AnalysisPlan, method: str) -> str:
     parts = [method]
     if method != "ustat":
         parts += {Effects.FRRC: ["fixed_readers"], Effects.RRFC: ["fixed_cases"], Effects.RRRC: []}[plan.effects]
-    if plan.endpoint in SHARES:
+    if plan.endpoint in ("sensitivity", "specificity"):
         parts.append("decisions")
     return conventions(*parts, "test")
 
@@ -182,5 +183,5 @@ def _against_readers(scores: ReaderScores, plan: AnalysisPlan, name: str) -> Ana
     parts = analyse_standalone(study, plan, name)
     warnings = parts.pop("warnings")
     effects = ["fixed_cases"] if plan.effects is Effects.RRFC else []
-    used = ["standalone", *effects, *(["decisions"] if plan.endpoint in SHARES else []), "test"]
+    used = ["standalone", *effects, *(["decisions"] if plan.endpoint in ("sensitivity", "specificity") else []), "test"]
     return Analysis(plan, design, "or", **parts, convention=conventions(*used), warnings=warnings)

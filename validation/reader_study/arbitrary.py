@@ -37,9 +37,9 @@ def analyse_arbitrary(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) ->
         contrasts = _without_lone(contrasts, [a in lone and b in lone for a, b in zip(*pairs, strict=True)])
     values, variance, reader_contrasts = _by_reader(*products[:3], pairs)
     return {
-        "modalities": modality_rows(scores, means, plan.alpha),
+        "modalities": modality_rows(scores, means, plan),
         "differences": difference_rows(scores, contrasts, plan, pairs) if contrasts is not None else [],
-        "readers": reader_rows(scores, values, variance, plan.alpha),
+        "readers": reader_rows(scores, values, variance, plan),
         "reader_differences": reader_difference_rows(scores, reader_contrasts, plan, pairs) if several else [],
         "components": component_tables(scores, study, pairs),
         "anova": {},

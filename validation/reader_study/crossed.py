@@ -48,15 +48,15 @@ def analyse_crossed(scores: ReaderScores, plan: AnalysisPlan, method: str, pairs
             )
     variance = np.einsum("jmjm->jm", study.covariance[0])
     return {
-        "modalities": modality_rows(scores, means, plan.alpha),
+        "modalities": modality_rows(scores, means, plan),
         "differences": difference_rows(scores, contrasts, plan, pairs) if contrasts is not None else [],
-        "readers": reader_rows(scores, study.values[0], variance, plan.alpha),
+        "readers": reader_rows(scores, study.values[0], variance, plan),
         "reader_differences": (
             reader_difference_rows(scores, reader_differences(study, *pairs), plan, pairs) if several else []
         ),
         "components": _components(study, c, method),
         "anova": _anova(study, plan.effects, c, method),
-        "warnings": _warnings(study),
+        "warnings": _warnings(study, plan),
     }
 
 
@@ -124,7 +124,7 @@ def _equality(mean_square: float, error: float, df1: int, df2: float) -> dict[st
     return {"statistic": ratio, "law": "F", "df1": df1, "df2": df2, "p_value": float(stats.f.sf(ratio, df1, df2))}
 
 
-def _warnings(study: ObuchowskiRockette) -> list[str]:
+def _warnings(study: ObuchowskiRockette, plan: AnalysisPlan) -> list[str]:
     """Return what a reader of the numbers should know."""
     found = []
     if study.readers == 1:
@@ -134,6 +134,6 @@ def _warnings(study: ObuchowskiRockette) -> list[str]:
     for name, value in (("reader", study.var_r), ("reader by modality", study.var_tr)):
         if np.isfinite(value[0]) and value[0] < 0:
             found.append(f"the variance component of {name} is estimated as negative, and left so; read it as small")
-    if study.values.min() >= 1:
+    if plan.endpoint != "mean_score" and study.values.min() >= 1:
         found.append("every reader was perfect on every case: the sampling variance is not estimable")
     return found

@@ -96,6 +96,8 @@ def one_class_readers(scores: ReaderScores) -> list[tuple[str, str, str]]:
     """Return (reader, modality, class missing) for readers who read something, but no case of one class."""
     found = []
     for label, chosen in (("non-diseased", ~scores.positive), ("diseased", scores.positive)):
+        if not chosen.any():
+            continue
         lacks = scores.took_part & ~scores.read[:, :, chosen].any(axis=2)
         found += [(scores.readers[r], scores.modalities[m], label) for r, m in np.argwhere(lacks)]
     return found

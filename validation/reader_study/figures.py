@@ -17,8 +17,10 @@ Bools = NDArray[np.bool_]
 Figure = Callable[[Array, Bools], float]
 
 
-def correct_decisions(scores: ReaderScores, endpoint: str, threshold: float | None) -> Array:
-    """Return 1.0 for a correct decision, 0.0 for a wrong one, NaN for none: ``(reader, modality, case of class)``.
+def case_values(scores: ReaderScores, endpoint: str, threshold: float | None) -> Array:
+    """Return what the endpoint averages over readings: the score for ``mean_score``, else whether it was correct.
+
+    1.0 for a correct decision, 0.0 for a wrong one, NaN for none: ``(reader, modality, case)``.
 
     Sensitivity looks at diseased cases, specificity at the others. Recorded decisions are used; a threshold of the
     ratings only if one is given and none were recorded.
@@ -28,6 +30,8 @@ def correct_decisions(scores: ReaderScores, endpoint: str, threshold: float | No
     DataProblem
         If there are neither decisions nor a threshold, or decisions are missing for readings that have a score.
     """
+    if endpoint == "mean_score":
+        return scores.score
     if scores.decision is not None and threshold is None:
         lost = int((np.isnan(scores.decision) & scores.read).sum())
         if lost:
@@ -63,9 +67,9 @@ def share_moments(correct: Any, endpoint: str) -> tuple[Any, Any]:
     Parameters
     ----------
     correct
-        ``(trial, Q, case)`` of 0, 1 and NaN.
+        ``(trial, Q, case)`` of 0, 1 (or scores) and NaN.
     endpoint
-        ``sensitivity`` (the class is the positive one) or ``specificity``.
+        ``specificity`` averages over negative cases; every other over what takes the place of the positive ones.
     """
     xp = array_namespace(correct)
     read = xp.astype(~xp.isnan(correct), xp.float64)
@@ -74,8 +78,9 @@ def share_moments(correct: Any, endpoint: str) -> tuple[Any, Any]:
     same = xp.matmul(hits, xp.matrix_transpose(hits))
     shared = xp.matmul(read, xp.matrix_transpose(read))
     none = xp.zeros_like(same)
-    order = [none, same, none] if endpoint == "sensitivity" else [none, none, same]
-    counts = [none, shared, none] if endpoint == "sensitivity" else [none, none, shared]
+    positive = endpoint != "specificity"
+    order = [none, same, none] if positive else [none, none, same]
+    counts = [none, shared, none] if positive else [none, none, shared]
     numerator = xp.stack([*order, total[:, :, None] * total[:, None, :]], axis=-1)
     return numerator, xp.stack([*counts, number[:, :, None] * number[:, None, :]], axis=-1)
 

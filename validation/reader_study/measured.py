@@ -22,7 +22,7 @@ from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.ustatistics import Array
 
-SHARES = ("sensitivity", "specificity")
+SHARES = ("sensitivity", "specificity", "mean_score")  # averages over cases
 ROC_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity")
 
 
@@ -47,7 +47,7 @@ def measure(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
         estimator = jackknife_auc_covariance if plan.covariance == "jackknife" else delong_covariance
         return Measured(values, estimator(sums))
     if plan.endpoint in SHARES:
-        correct = figures.correct_decisions(scores, plan.endpoint, plan.threshold)
+        correct = figures.case_values(scores, plan.endpoint, plan.threshold)
         values = figures.share(correct)[None]
         flat = correct.reshape(1, shape[1] * shape[2], -1)
         if plan.covariance == "bootstrap":
@@ -77,7 +77,7 @@ def study_products(scores: ReaderScores, plan: AnalysisPlan) -> tuple[Any, Any, 
         counts = sums.read_negative.sum(-1) * sums.read_positive.sum(-1)
         return *product_moments(sums), empirical_auc(sums), counts.reshape(shape)
     if plan.endpoint in SHARES:
-        correct = figures.correct_decisions(scores, plan.endpoint, plan.threshold)
+        correct = figures.case_values(scores, plan.endpoint, plan.threshold)
         flat = correct.reshape(1, shape[1] * shape[2], -1)
         products = figures.share_moments(flat, plan.endpoint)
         return *products, figures.share(correct)[None], (~np.isnan(correct)).sum(-1)[None].astype(float)

@@ -10,7 +10,13 @@ from validation.reader_study.judgement import Claim
 from validation.reader_study.obuchowski_rockette import Effects
 
 Endpoint = Literal[
-    "auc", "sensitivity", "specificity", "partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity"
+    "auc",
+    "sensitivity",
+    "specificity",
+    "partial_auc",
+    "sensitivity_at_specificity",
+    "specificity_at_sensitivity",
+    "mean_score",
 ]
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
@@ -23,7 +29,7 @@ class AnalysisPlan:
     Parameters
     ----------
     endpoint
-        Figure of merit.
+        Figure of merit. ``mean_score`` is the mean rating over all cases, such as of image quality; no truth needed.
     method
         ``or``, ``dbm``, ``ustat``; ``auto`` takes Obuchowski-Rockette for fully crossed designs and U-statistics for
         all others: a choice by the design, never by the result.
@@ -76,8 +82,12 @@ class AnalysisPlan:
                 why="Without the largest acceptable difference there is nothing to compare the interval with.",
                 action="Give the margin that the protocol fixed, such as --margin 0.05.",
             )
-        if not 0 <= self.margin < 1 or not 0 < self.alpha < 1:
-            raise UsageProblem("the margin must lie in [0, 1) and alpha in (0, 1).", code="RDR-010", where="--margin")
+        if self.margin < 0 or (self.margin >= 1 and self.endpoint != "mean_score") or not 0 < self.alpha < 1:
+            raise UsageProblem(
+                "the margin must lie in [0, 1) for a figure between 0 and 1, and alpha in (0, 1).",
+                code="RDR-010",
+                where="--margin",
+            )
         if not 0 < self.at < 1 or not 0 <= self.band[0] < self.band[1] <= 1:
             raise UsageProblem(
                 "a fixed specificity or sensitivity lies between 0 and 1, and a band goes from low to high.",

@@ -16,10 +16,11 @@ from validation.reader_study.scores import ReaderScores
 Pairs = tuple[list[int], list[int]]
 
 
-def modality_rows(scores: ReaderScores, means: Contrast, alpha: float) -> list[dict[str, Any]]:
+def modality_rows(scores: ReaderScores, means: Contrast, plan: AnalysisPlan) -> list[dict[str, Any]]:
     """Return one row per modality, with an interval cut to 0..1."""
     return [
-        {"modality": name, **_interval(_compare_at(means, (0, m), alpha))} for m, name in enumerate(scores.modalities)
+        {"modality": name, **_interval(_compare_at(means, (0, m), plan.alpha), plan)}
+        for m, name in enumerate(scores.modalities)
     ]
 
 
@@ -69,7 +70,7 @@ def difference_rows(
     return rows
 
 
-def reader_rows(scores: ReaderScores, values: Array, variance: Array, alpha: float) -> list[dict[str, Any]]:
+def reader_rows(scores: ReaderScores, values: Array, variance: Array, plan: AnalysisPlan) -> list[dict[str, Any]]:
     """Return one row per reader and modality that was read, with an interval over cases (normal law) cut to 0..1.
 
     Parameters
@@ -80,12 +81,12 @@ def reader_rows(scores: ReaderScores, values: Array, variance: Array, alpha: flo
     rows = []
     read = scores.read
     for r, m in np.argwhere(scores.took_part):
-        found = compare(float(values[r, m]), float(variance[r, m]), math.inf, alpha=alpha)
+        found = compare(float(values[r, m]), float(variance[r, m]), math.inf, alpha=plan.alpha)
         rows.append(
             {
                 "reader": scores.readers[r],
                 "modality": scores.modalities[m],
-                **_interval(found),
+                **_interval(found, plan),
                 "n_negative": int((read[r, m] & ~scores.positive).sum()),
                 "n_positive": int((read[r, m] & scores.positive).sum()),
             }
@@ -152,13 +153,14 @@ def _compare_at(contrast: Contrast, place: tuple[int, ...], alpha: float) -> Com
     )
 
 
-def _interval(found: Comparison) -> dict[str, Any]:
-    """Return the estimate with an interval cut to 0..1."""
+def _interval(found: Comparison, plan: AnalysisPlan) -> dict[str, Any]:
+    """Return the estimate with an interval, cut to 0..1 unless the endpoint has a scale of its own."""
+    low, high = (-math.inf, math.inf) if plan.endpoint == "mean_score" else (0.0, 1.0)
     return {
         "estimate": found.estimate,
         "se": found.se,
         "df": found.df,
-        "lower": None if found.lower is None else max(0.0, found.lower),
-        "upper": None if found.upper is None else min(1.0, found.upper),
+        "lower": None if found.lower is None else max(low, found.lower),
+        "upper": None if found.upper is None else min(high, found.upper),
         "reason": found.reason if found.lower is None else "",
     }

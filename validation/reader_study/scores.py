@@ -84,7 +84,9 @@ class ReaderScores:
         return table
 
 
-def from_frame(table: pd.DataFrame, *, where: str = "scores", complete: bool = False) -> ReaderScores:
+def from_frame(
+    table: pd.DataFrame, *, where: str = "scores", complete: bool = False, need_truth: bool = True
+) -> ReaderScores:
     """Check a long table and return it as arrays.
 
     Parameters
@@ -97,12 +99,17 @@ def from_frame(table: pd.DataFrame, *, where: str = "scores", complete: bool = F
     complete
         Refuse empty scores instead of treating them as cells that were not read.
 
+    need_truth
+        Whether the column ``truth`` must be there; without it all cases are of one class.
+
     Raises
     ------
     DataProblem
         If a column is missing, a cell was read twice, a case has two truths, a truth is not 0 or 1, a score is not
         a finite number, or nothing is left.
     """
+    if not need_truth and "truth" not in table.columns:
+        table = table.assign(truth=0)
     missing = [c for c in [*KEY, "truth", "score"] if c not in table.columns]
     if missing:
         raise DataProblem(

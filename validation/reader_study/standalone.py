@@ -89,11 +89,11 @@ def analyse_standalone(scores: ReaderScores, plan: AnalysisPlan, name: str) -> d
     for row in rows:
         row["a"], row["b"] = name, row["reader"]
     return {
-        "modalities": modality_rows(named, both, plan.alpha),
+        "modalities": modality_rows(named, both, plan),
         "differences": difference_rows(
             named, average, replace(plan, control=named.modalities[1], standalone=None), ([0], [1])
         ),
-        "readers": reader_rows(scores, measured.values[0], variance, plan.alpha),
+        "readers": reader_rows(scores, measured.values[0], variance, plan),
         "reader_differences": rows,
         "components": {
             "var_reader": number(study.var_r[0]),

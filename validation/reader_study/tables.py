@@ -14,7 +14,7 @@ from validation.reader_study.scores import ReaderScores, from_frame
 _NOT_SCORES = {"reader", "case", "truth", "modality", "decision"}
 
 
-def read_scores(path: Path) -> ReaderScores:
+def read_scores(path: Path, *, need_truth: bool = True) -> ReaderScores:
     """Read the scores of a study.
 
     Parameters
@@ -23,6 +23,9 @@ def read_scores(path: Path) -> ReaderScores:
         ``.csv`` (comma, semicolon or tab separated), ``.parquet`` or ``.imrmc``. A table without a column ``score`` is
         taken as wide: either ``reader, case, truth`` and one column per modality, or ``case, truth`` and one column per
         reading named ``reader:modality``.
+
+    need_truth
+        Whether there must be a reference standard; scores of image quality have none.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def read_scores(path: Path) -> ReaderScores:
     table = read_table(path)
     if "score" not in table.columns:
         table = _from_wide(table, path.name)
-    return from_frame(table, where=path.name)
+    return from_frame(table, where=path.name, need_truth=need_truth)
 
 
 def read_table(path: Path) -> pd.DataFrame:
