@@ -25,6 +25,8 @@ from validation.metrics.imaging.noise import noise_magnitude
 from validation.metrics.imaging.pixel_error import mae, psnr, rmse
 from validation.metrics.imaging.similarity import ms_ssim, ssim
 from validation.metrics.imaging.spectrum import power_spectrum
+from validation.metrics.segmentation.overlap import dice
+from validation.metrics.segmentation.surface import hd95, surface_dice
 
 RANGE = 3000.0
 
@@ -127,6 +129,38 @@ def pairs(shape: tuple[int, ...], device: str) -> Iterator[Pair]:
     yield Pair("worst_local_error", "SciPy", ours(worst_local_error), worst_peer, 1e-2)
 
     spacing = torch.ones(1, axes)
+    # an organ-sized ellipsoid and the same one, eroded here and shifted there
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
+    wave = 1 + 0.05 * np.sin(9 * grid[0]) * np.cos(7 * grid[-1])
+    mask = torch.as_tensor((grid**2).sum(0) < 0.36).unsqueeze(0).to(device)
+    other = torch.as_tensor(((grid - 0.02) ** 2).sum(0) * wave < 0.36).unsqueeze(0).to(device)
+    one_hot = mask.unsqueeze(1).float(), other.unsqueeze(1).float()
+
+    def hd_peer() -> float:
+        from monai.metrics import compute_hausdorff_distance
+
+        return float(compute_hausdorff_distance(*one_hot, include_background=True, percentile=95))
+
+    def nsd_peer() -> float:
+        from monai.metrics import compute_surface_dice
+
+        return float(compute_surface_dice(*one_hot, class_thresholds=[2.0], include_background=True))
+
+    yield Pair("hd95", "MONAI", lambda: float(hd95(mask, other, spacing_mm=spacing)), hd_peer, 1e-4)
+    yield Pair(
+        "surface_dice",
+        "MONAI",
+        lambda: float(surface_dice(mask, other, spacing_mm=spacing, tolerance_mm=2)),
+        nsd_peer,
+        1e-4,
+    )
+
+    def dice_peer() -> float:
+        from monai.metrics import compute_dice
+
+        return float(compute_dice(*one_hot))
+
+    yield Pair("dice", "MONAI", lambda: float(dice(mask, other)), dice_peer, 1e-6)
 
     def nps_peer() -> float:
         total, count = 0.0, 0

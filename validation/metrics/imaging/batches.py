@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,17 @@ def checked_mask(mask: Tensor | None, image: Tensor, *, role: str = "mask") -> T
     return mask if mask.dtype == torch.bool else mask != 0
 
 
+def counted(mask: Tensor) -> Tensor:
+    """Return the number of true voxels of each case, ``(B,)`` int64.
+
+    >>> counted(torch.tensor([[[True, False, True]]]))
+    tensor([2])
+    """
+    if mask.device.type == "cpu":  # torch widens every voxel to 64 bits first
+        return torch.tensor([np.count_nonzero(case) for case in mask.numpy()])
+    return mask.flatten(1).sum(1)
+
+
 def slabs(image: Tensor) -> Iterator[slice]:
     """Yield parts of the first image axis: as much as a cache holds on a CPU, all of it on a GPU."""
     length = image.shape[1]
@@ -116,7 +128,7 @@ def mean_over_voxels(
         total += lines.flatten(1).sum(1)
     if mask is None:
         return total / values[0].numel()
-    count = mask.flatten(1).sum(1)
+    count = counted(mask)
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
 
 
@@ -124,6 +136,6 @@ def variance_over_voxels(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return the sample variance (``n - 1``) of each case in two passes, NaN below two voxels."""
     mean = mean_over_voxels(values, mask).nan_to_num()
     shape = (-1, *([1] * (values.ndim - 1)))
-    n = mask.flatten(1).sum(1) if mask is not None else torch.full_like(mean, values[0].numel())
+    n = counted(mask) if mask is not None else torch.full_like(mean, values[0].numel())
     squares = mean_over_voxels(values, mask, minus=mean.reshape(shape).to(values.dtype), power="square")
     return torch.where(n > 1, squares * n / (n - 1).clamp(min=1), torch.nan)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from validation.errors import DataProblem
+from validation.metrics.imaging.batches import counted
 from validation.registry import Direction, metric
 
 
@@ -67,8 +68,8 @@ def dice(output: Tensor, reference: Tensor) -> Tensor:
     tensor([0.5000], dtype=torch.float64)
     """
     output, reference = checked_masks(output, reference)
-    both = (output & reference).flatten(1).sum(1)
-    total = output.flatten(1).sum(1) + reference.flatten(1).sum(1)
+    both = counted(output & reference)
+    total = counted(output) + counted(reference)
     return torch.where(total > 0, 2 * both / total.clamp(min=1).to(torch.float64), torch.nan)
 
 
@@ -99,7 +100,7 @@ def volume_bias(output: Tensor, reference: Tensor, *, spacing_mm: Tensor) -> Ten
     """
     output, reference = checked_masks(output, reference)
     spacing = checked_spacing(spacing_mm, output)
-    sizes = [mask.flatten(1).sum(1) for mask in (output, reference)]
+    sizes = [counted(mask) for mask in (output, reference)]
     voxel_ml = spacing.prod(1) / 1000
     return torch.where(sizes[0] + sizes[1] > 0, (sizes[0] - sizes[1]) * voxel_ml, torch.nan)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from validation.errors import UsageProblem
+from validation.metrics.imaging.batches import counted
 from validation.metrics.segmentation.overlap import checked_masks, checked_spacing
 from validation.registry import Direction, metric
 
@@ -31,9 +32,10 @@ def surface(mask: Tensor) -> Tensor:
     inner = mask.clone()
     for axis in range(mask.ndim):
         n = mask.shape[axis]
-        outside = torch.zeros_like(mask.narrow(axis, 0, 1))
-        inner &= torch.cat([outside, mask.narrow(axis, 0, n - 1)], axis)
-        inner &= torch.cat([mask.narrow(axis, 1, n - 1), outside], axis)
+        inner.narrow(axis, 1, n - 1).logical_and_(mask.narrow(axis, 0, n - 1))
+        inner.narrow(axis, 0, n - 1).logical_and_(mask.narrow(axis, 1, n - 1))
+        inner.select(axis, 0).fill_(False)
+        inner.select(axis, n - 1).fill_(False)
     return mask & ~inner
 
 
@@ -55,13 +57,16 @@ def surface_distances(output: Tensor, reference: Tensor, spacing: Tensor) -> tup
     ``output`` and ``reference`` are single masks ``(*spatial)``, neither empty. Voxels that both surfaces share are at
     distance zero and are not searched.
     """
-    together = output | reference
     box = []
+    together = output | reference
     for axis in range(together.ndim):
-        others = [a for a in range(together.ndim) if a != axis]
-        held = together.any(dim=others[0]) if len(others) == 1 else together.sum(dim=others) > 0
-        where = held.nonzero().flatten()
+        held = together
+        for other in reversed(range(together.ndim)):
+            if other != axis:
+                held = held.any(dim=other, keepdim=True)
+        where = held.flatten().nonzero().flatten()
         box.append(slice(max(int(where[0]) - 1, 0), int(where[-1]) + 2))
+        together = together.narrow(axis, box[-1].start, min(box[-1].stop, together.shape[axis]) - box[-1].start)
     # the box holds one empty voxel around both masks, or ends at the border of the image, which counts as outside
     first, second = surface(output[tuple(box)]), surface(reference[tuple(box)])
     points = [(edge.nonzero().to(torch.float64) * spacing) for edge in (first, second)]
@@ -83,7 +88,7 @@ def _per_case(
     spacing = checked_spacing(spacing_mm, output)
     extent = torch.tensor(output.shape[1:], dtype=torch.float64, device=output.device)
     diagonal = (extent * spacing).norm(dim=1)
-    sizes = [mask.flatten(1).any(1).tolist() for mask in (output, reference)]
+    sizes = [(counted(mask) > 0).tolist() for mask in (output, reference)]
     found: list[tuple[Tensor, Tensor] | None] = []
     for k, (a, b) in enumerate(zip(*sizes, strict=True)):
         found.append(surface_distances(output[k], reference[k], spacing[k]) if a and b else None)
