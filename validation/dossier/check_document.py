@@ -1,8 +1,8 @@
 """Find a number or verdict that was changed by hand in a document, in any of the three formats.
 
-The document is built again from the record. Every fact of it carries its id in the file: an attribute in HTML, the tag of
-a content control in Word, a link to the record of numbers in PDF. What the file shows under an id is compared with what
-the record gives; ids that were lost are reported; and so are digits that stand outside every id and were not there
+The document is built again from the record. Every fact of it carries its id in the file: an attribute in HTML, the tag
+of a content control in Word, a link to the record of numbers in PDF. What the file shows under an id is compared with
+what the record gives; ids that were lost are reported; and so are digits that stand outside every id and were not there
 when the document was built.
 """
 

@@ -1,7 +1,7 @@
 """Look a document over before it leaves: holes, dead links, and words that only a regulator may use.
 
-Defects (a hole, a dead link, an id inside an attribute) stop the build. Wording is reported: the words may come from the
-claim or the protocol, and a person has to settle them.
+Defects (a hole, a dead link, an id inside an attribute) stop the build. Wording is reported: the words may come from
+the claim or the protocol, and a person has to settle them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_HOLES = re.compile(r"\b(?:None|nan|NaN|inf|undefined|Undefined|TODO|FIXME|TBD|XXX)\b|\{\{|\}\}|\{%|<class '")
+_HOLES = re.compile(r"\b(?:nan|NaN|inf|undefined|Undefined|TODO|FIXME|TBD|XXX)\b|\{\{|\}\}|\{%|<class '")
 _STATUS = re.compile(
-    r"\b(?:approved|cleared|certified|compliant|authori[sz]ed|clinically proven|(?:is|are|been|was|were|clinically|fully) validated|validated by)\b",
+    r"\b(?:approved|cleared|certified|compliant|authori[sz]ed|clinically proven|validated by"
+    r"|(?:is|are|been|was|were|clinically|fully) validated)\b",
     re.IGNORECASE,
 )
 _REPEALED = re.compile(r"\b820\.(?:30|70\(i\)|75|100|198)\b")
@@ -66,6 +67,8 @@ def lint(html: str, *, forbidden: Sequence[str] = ()) -> list[LintFinding]:
         node.drop_tree()
     text = " ".join(tree.find("body").text_content().split())
     found = [LintFinding(rule="hole", text=_around(text, m), stops=True) for m in _HOLES.finditer(text)]
+    alone = [str(t).strip(" :.,;()") for t in tree.find("body").itertext()]
+    found += [LintFinding(rule="hole", text=t, stops=True) for t in alone if t in ("None", "null", "True", "False")]
     found += _structure(tree)
     found += [LintFinding(rule="status-word", text=_around(text, m), stops=False) for m in _STATUS.finditer(text)]
     found += [

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from validation.dossier.catalogue import Catalogue
 from validation.dossier.record import Fact, Node, Record, anchor_of
-from validation.dossier.rounding import MINUS
+from validation.dossier.rounding import MINUS, no_difference
 from validation.errors import RunProblem
 
 Pages = Mapping[str, Mapping[str, int]]  # document -> anchor -> page; the empty anchor is the number of pages
@@ -44,6 +44,7 @@ class Printing:
             "label": self.label,
             "label_of": self.label_of,
             "cite": self.cite,
+            "verdict": self.verdict,
             "criterion": self.criterion,
             "planned": self.planned,
             "where": self.where,
@@ -86,9 +87,9 @@ class Printing:
         """Return an estimate in one phrase: value, unit, level, limits; or why there is none."""
         if estimate["value"].missing:
             return Markup("{}: {}").format(estimate["value"], estimate["reason"])
-        phrase = '<span class="nowrap">{}</span> <span class="nowrap">({} CI {} to {})</span>'
+        phrase = Markup('<span class="nowrap">{}</span> <span class="nowrap">({} CI {} to {})</span>')
         limits = (self.limit(estimate["lower"]), self.limit(estimate["upper"]))
-        return Markup(phrase).format(self.quantity(estimate["value"]), estimate["level"], *limits)
+        return phrase.format(self.quantity(estimate["value"]), estimate["level"], *limits)
 
     def limit(self, fact: Fact) -> Fact | str:
         """Return a confidence limit, or a dash where the interval has no such end."""
@@ -109,6 +110,14 @@ class Printing:
             )
         return escape(text)
 
+    def verdict(self, endpoint: Node) -> Markup:
+        """Return the verdict of an endpoint; one that was only reported has none, whatever came out."""
+        outcome = endpoint["verdict"]["outcome"]
+        if str(endpoint["hypothesis"]["type"]) != "descriptive":
+            return self.word("outcome", outcome)
+        text = self._names.words["outcome"]["descriptive"]
+        return Markup('<span class="word outcome" data-id="{}">{}</span>').format(outcome.identifier, text)
+
     def cite(self, key: str) -> Markup:
         """Return a citation from the catalogue."""
         if key not in self._names.citations:
@@ -122,34 +131,37 @@ class Printing:
     def criterion(self, endpoint: str) -> Markup:
         """Return what an endpoint had to show, in words, with its margin."""
         record = self._record.raw(endpoint)
-        direction = str(record.get("direction", ""))
-        return self._criterion(f"{endpoint}.hypothesis", str(record["unit"]), direction)
+        return self._criterion(f"{endpoint}.hypothesis", record)
 
     def planned(self, endpoint: Node) -> Markup:
         """Return the same for an endpoint of the locked protocol."""
         at = f"{endpoint.identifier}.hypothesis"
-        results = self._record.results["endpoints"].get(str(endpoint["id"]), {})
-        unit = str(results.get("unit") or self._record.raw(at).get("unit") or "")
-        return self._criterion(at, unit, str(results.get("direction", "")))
+        results = self._record.results["endpoints"].get(str(endpoint["id"]))
+        return self._criterion(at, results or {**self._record.raw(endpoint.identifier), "unit": ""})
 
-    def _criterion(self, at: str, unit_name: str, direction: str) -> Markup:
+    def _criterion(self, at: str, endpoint: dict[str, Any]) -> Markup:
         hypothesis = self._record.raw(at)
         kind = hypothesis["type"]
         name = self._names.words["hypothesis"][kind]
-        unit = self.unit(unit_name)
+        unit, ratio = self.unit(str(endpoint["unit"])), no_difference(endpoint) == 1
         tail = f"\u00a0{unit}" if unit else ""
         if kind == "descriptive":
             return Markup("Descriptive: nothing had to be shown")
         if kind == "equivalence":
             if hypothesis.get("margin") is None:
-                text = "{}: whole interval from {} to {}{}"
-                return Markup(text).format(name, self.num(f"{at}.lower"), self.num(f"{at}.upper"), tail)
-            return Markup("{}: whole interval within ±{}{}").format(name, self.num(f"{at}.margin"), tail)
-        better = hypothesis.get("better") or ("lower" if direction.startswith("lower") else "higher")
+                text = Markup("{}: whole interval from {} to {}{}")
+                return text.format(name, self.num(f"{at}.lower"), self.num(f"{at}.upper"), tail)
+            middle = "one " if ratio else ""
+            return Markup("{}: whole interval within {}±{}{}").format(name, middle, self.num(f"{at}.margin"), tail)
+        lower = str(endpoint.get("direction", "")).startswith("lower")
+        better = hypothesis.get("better") or ("lower" if lower else "higher")
         side = "below" if better == "lower" else "above"
         if hypothesis.get("margin") is None:
-            return Markup("{}: whole interval {} zero").format(name, side)
-        sign = MINUS if kind == "non_inferiority" and side == "above" else ""
+            return Markup("{}: whole interval {} {}").format(name, side, "one" if ratio else "zero")
+        sign = ""
+        if kind == "non_inferiority":
+            sign = MINUS if side == "above" else "+" if ratio else ""
+            sign = f"one {sign} " if ratio else sign
         return Markup("{}: whole interval {} {}{}{}").format(name, side, sign, self.num(f"{at}.margin"), tail)
 
     def where(self, document: str, section: str) -> Markup:

@@ -49,7 +49,8 @@ def tag_of(identifier: str) -> str:
 
 def exact(record: Record, identifier: str) -> str:
     """Return a number with every digit that the record holds (its RFC 8785 form)."""
-    return canonical_json(record.raw(identifier)).decode()
+    value = record.raw(identifier)
+    return "no value" if value is None else canonical_json(value).decode()
 
 
 class Record:
@@ -121,7 +122,7 @@ class Record:
             path = path.rpartition(".")[0]
             while path:
                 try:
-                    holder = self.raw(path)
+                    self.raw(path)
                 except RunProblem:  # the key itself holds a dot
                     path = path.rpartition(".")[0]
                     continue

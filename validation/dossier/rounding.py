@@ -1,7 +1,7 @@
 """How a number is printed. One rule for every document, so that a number reads the same wherever it appears.
 
 1. An estimate and its limits share their decimals: two significant digits of the half-width of the interval.
-2. All estimates of one endpoint that have its unit share the decimals of the endpoint's main estimate, so that columns align.
+2. All estimates of one endpoint that have its unit share the decimals of its main estimate, so that columns align.
 3. A limit is never rounded onto its margin: digits are added until the two differ in print.
 4. What the protocol declared (margins, alpha, assumptions, targets) is printed as declared.
 5. P-values have three decimals, ``< 0.001`` below that; levels are percentages; counts are whole.
@@ -22,6 +22,7 @@ MINUS = "\u2212"
 _MOST_DECIMALS = 8
 _DECLARED = {"margin", "alpha", "target", "power", "assumed_effect", "assumed_sd"}
 _P_VALUES = {"p_value", "p_adjusted"}
+_REAL = {"level", "shift", "statistic", "share"} | _P_VALUES | _DECLARED  # canonical JSON writes 1.0 as 1
 _PLAIN_INTEGERS = {"seed", "schema"}
 
 
@@ -30,7 +31,8 @@ def print_number(record: Record, identifier: str, value: int | float) -> str:
     key = identifier.rpartition(".")[2]
     source = ":" in identifier
     holder = None if source else record.parent(identifier)
-    if isinstance(value, int):
+    estimated = isinstance(holder, dict) and is_estimate(holder) and key in {"value", "lower", "upper"}
+    if isinstance(value, int) and not estimated and key not in _REAL and ".worst_cases." not in identifier:
         return str(value) if key in _PLAIN_INTEGERS else integer(value)
     if key == "level":
         return f"{declared(100 * value)}\u00a0%"
@@ -38,7 +40,7 @@ def print_number(record: Record, identifier: str, value: int | float) -> str:
         return p_value(value)
     if source or key in _DECLARED or ".hypothesis." in identifier or ".verdict.margin." in identifier:
         return declared(value)
-    if isinstance(holder, dict) and is_estimate(holder) and key in {"value", "lower", "upper"}:
+    if estimated and isinstance(holder, dict):
         return fixed(value, estimate_decimals(holder, record.endpoint_of(identifier)))
     if ".worst_cases." in identifier:
         endpoint = record.endpoint_of(identifier) or {}
@@ -85,10 +87,20 @@ def _margins(endpoint: dict[str, Any]) -> list[float]:
     hypothesis = endpoint.get("hypothesis") or {}
     if hypothesis.get("type") in (None, "descriptive"):
         return []
+    null = no_difference(endpoint)
     found = [m for m in (hypothesis.get(k) for k in ("margin", "lower", "upper")) if m is not None]
     if not found:
-        return [0.0]
-    return found + [-m for m in found if hypothesis["type"] in ("non_inferiority", "equivalence")]
+        return [null]
+    if hypothesis["type"] in ("non_inferiority", "equivalence"):
+        return found + [null + m for m in found] + [null - m for m in found]
+    return found
+
+
+def no_difference(endpoint: dict[str, Any]) -> float:
+    """Return the value of an endpoint's estimate that means "no difference": one for a ratio, else zero."""
+    from validation.statistics.summaries import null_value
+
+    return null_value(str(endpoint.get("summary", "")))
 
 
 def _clamp(decimals: int) -> int:

@@ -1,4 +1,4 @@
-"""Read a run folder for its documents: the facts as a :class:`Record`, and the tables and pictures behind the figures."""
+"""Read a run folder for its documents: facts as a :class:`Record`, and the tables and pictures behind the figures."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunFiles:
         return pd.read_parquet(path) if path.is_file() else None
 
     def values(self, metric_key: str) -> pd.DataFrame | None:
-        """Return one row per case and one column per arm for a scalar metric, averaged over draws; None if not measured."""
+        """Return a scalar metric, averaged over draws: one row per case, one column per arm; None if not measured."""
         import pyarrow.dataset as ds
 
         folder = self.folder / "measurements"
@@ -72,11 +72,27 @@ class RunFiles:
         )
         if table.empty:
             return None
-        return table.groupby(["case_id", "arm"])["value"].mean().unstack("arm").sort_index()
+        wide: pd.DataFrame = table.groupby(["case_id", "arm"])["value"].mean().unstack("arm").sort_index()
+        return wide
+
+    def endpoint_cases(self, endpoint: str) -> list[str]:
+        """Return the ids of the analysed cases that an endpoint is about."""
+        from validation.protocol.expressions import select
+
+        cases = self.cases
+        if cases is None:
+            return []
+        if "status" in cases.columns:
+            cases = cases[cases["status"] == "analysed"]
+        planned = self.record.raw("protocol:endpoints") if self.record.has("protocol") else []
+        expression = next((e.get("cases") for e in planned if e["id"] == endpoint), None)
+        if expression:
+            cases = cases[select(cases, expression, where=f"endpoints[{endpoint}].cases")]
+        return [str(i) for i in (cases["case_id"] if "case_id" in cases.columns else cases.index)]
 
     def images(self, case_id: str) -> list[Path]:
         """Return the stored pictures of a case, input before output before reference."""
-        order = {"input": 0, "baseline": 1, "output": 2, "reference": 3}
+        order = {"input": 0, "baseline": 1, "output": 2, "reference": 3, "difference": 4}
         folder = self.folder / "images"
         found = [p for p in folder.glob("*.png") if p.name.startswith(f"{case_id}.")] if folder.is_dir() else []
         return sorted(found, key=lambda p: (order.get(p.name[len(case_id) + 1 : -4].split(".")[0], 9), p.name))

@@ -20,7 +20,7 @@ from validation.dossier.figures.canvas import (
     surface,
 )
 from validation.dossier.figures.intervals import favourable_side
-from validation.dossier.rounding import declared
+from validation.dossier.rounding import declared, no_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,14 +75,14 @@ def paired_plot(
 def _levels(axes: Any, endpoint: dict[str, Any]) -> None:
     """Draw the estimate with its interval, zero, and the margins, each named at the right edge."""
     estimate = endpoint["estimate"]
-    marks = [(0.0, "zero", RULE, "-")]
+    marks: list[tuple[float, str, str, Any]] = [(0.0, "zero", RULE, "-")]
     if estimate["value"] is not None:
         marks.append((estimate["value"], "estimate", INK, "-"))
         if estimate["lower"] is not None and estimate["upper"] is not None:
             axes.axhspan(estimate["lower"], estimate["upper"], color=INK, alpha=0.12, linewidth=0, zorder=0)
     marks += [
         (line, f"margin {declared(line)}", INK, (0, (4, 2)))
-        for line in (favourable_side(endpoint["hypothesis"]) or ())
+        for line in (favourable_side(endpoint["hypothesis"], no_difference(endpoint)) or ())
         if line is not None and line != 0
     ]
     low, high = axes.get_ylim()

@@ -57,8 +57,11 @@ class Gallery:
             if self._drawn.get(name, ...) is None:
                 return Markup("")
             raise
-        frame = '<figure data-figure="{}"><div role="img" aria-label="{}">{}</div><figcaption>{}</figcaption></figure>'
-        return Markup(frame).format(name, drawing.alternative, Markup(drawing.svg), drawing.caption)  # noqa: S704 - drawn here
+        frame = Markup(
+            '<figure data-figure="{}"><div role="img" aria-label="{}">{}</div><figcaption>{}</figcaption></figure>'
+        )
+        picture = Markup(drawing.svg)  # noqa: S704 - drawn here
+        return frame.format(name, drawing.alternative, picture, drawing.caption)
 
     def images(self, case_id: str) -> list[dict[str, str]]:
         """Return the stored pictures of a case as data URLs, with the arm each shows."""
@@ -95,7 +98,8 @@ class Gallery:
             return f"Not estimable: {estimate['reason']}."
         unit = self._unit(estimate["unit"])
         level = self._files.record.printed(f"{identifier}.level")
-        return f"{self._limits(identifier, estimate)}{f' {unit}' if unit else ''}, {level} interval, {self._counts(estimate)}."
+        limits = self._limits(identifier, estimate) + (f" {unit}" if unit else "")
+        return f"{limits}, {level} interval, {self._counts(estimate)}."
 
     def _margin(self, name: str, subject: str) -> Drawing | None:
         endpoint = self._endpoint(subject)
@@ -114,21 +118,20 @@ class Gallery:
             return None
         printed = self._files.record.printed
         whole = endpoint["estimate"]
-        rows = [("All patients", self._row(f"{subject}.estimate", whole), whole)]
+        rows = [("All", self._row(f"{subject}.estimate", whole), whole)]
         for column, levels in subgroups.items():
             test = (endpoint.get("interaction") or {}).get(column) or {}
             p = test.get("p_value")
-            note = (
-                f"interaction p = {printed(f'{subject}.interaction.{column}.p_value')}"
-                if p is not None
-                else "interaction not testable"
-            )
-            rows.append((self._column(column), note.replace("= <", "<").replace("= >", ">"), None))
+            note = "interaction not testable"
+            if p is not None:
+                text = printed(f"{subject}.interaction.{column}.p_value")
+                note = f"interaction p {text}" if text[0] in "<>" else f"interaction p = {text}"
+            rows.append((self._column(column), note, None))
             for level, entry in levels.items():
                 at = f"{subject}.subgroups.{column}.{level}.estimate"
                 rows.append((f"{level}", self._row(at, entry["estimate"]), entry["estimate"]))
         text = f"{subject}, {endpoint['title']}, by pre-planned subgroup."
-        key = " Diamond: all patients; squares: subgroups; bars: confidence intervals; dotted: the estimate of all patients"
+        key = " Diamond: all; squares: subgroups; bars: confidence intervals; dotted: the estimate of all"
         if endpoint["hypothesis"]["type"] != "descriptive":
             key += "; dashed: margin; shaded: favourable side"
         return forest_plot(
@@ -149,11 +152,12 @@ class Gallery:
             return None
         if "difference" not in str(endpoint.get("summary", "")):
             return None
-        values = values.dropna(subset=["output", other])
-        if len(values) < 2:
-            return None
+        values = values.loc[values.index.isin(self._files.endpoint_cases(subject))].dropna(subset=["output", other])
+        if len(values) < 2 or len(values) != endpoint["estimate"]["n"]:
+            return None  # other cases than those of the estimate would be a different picture
         clusters = cases.set_index("case_id")["cluster"] if "case_id" in cases.columns else cases["cluster"]
-        text = f"{subject}, {endpoint['title']}: difference of each case against the mean of its arms, {self._counts(endpoint['estimate'])}."
+        text = f"{subject}, {endpoint['title']}: difference of each case against the mean of its arms, "
+        text += f"{self._counts(endpoint['estimate'])}."
         key = " Lines join cases of one patient; band: confidence interval of the estimate."
         return paired_plot(
             name, endpoint, values, clusters, unit=self._unit(endpoint["unit"]), caption=text + key, alternative=text
@@ -168,5 +172,6 @@ class Gallery:
         cohort = self._files.record.results.get("cohort")
         if not cohort or subject != "cohort":
             return None
-        text = f"Flow of cases: {cohort['n_listed']} listed, {cohort['n_eligible']} eligible, {cohort['n_analysed']} analysed."
+        text = f"Flow of cases: {cohort['n_listed']} listed, {cohort['n_eligible']} eligible, "
+        text += f"{cohort['n_analysed']} analysed."
         return flow_diagram(name, cohort, caption=text, alternative=text)

@@ -17,28 +17,30 @@ from validation.dossier.figures.canvas import (
     surface,
     ticks_from,
 )
-from validation.dossier.rounding import declared
+from validation.dossier.rounding import declared, no_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def favourable_side(hypothesis: dict[str, Any]) -> tuple[float | None, float | None] | None:
+def favourable_side(hypothesis: dict[str, Any], null: float = 0.0) -> tuple[float | None, float | None] | None:
     """Return the region in which the whole interval had to lie, open ends as None; None if nothing was to be shown.
+
+    ``null`` is the value that means "no difference": non-inferiority and equivalence margins are set off from it.
 
     >>> favourable_side({"type": "non_inferiority", "margin": 0.02, "better": "higher"})
     (-0.02, None)
     >>> favourable_side({"type": "equivalence", "margin": 5})
-    (-5, 5)
+    (-5.0, 5.0)
     """
     kind, margin = hypothesis.get("type"), hypothesis.get("margin")
     better = hypothesis.get("better")
     if kind == "equivalence":
-        return (-margin, margin) if margin is not None else (hypothesis["lower"], hypothesis["upper"])
+        return (null - margin, null + margin) if margin is not None else (hypothesis["lower"], hypothesis["upper"])
     if kind == "non_inferiority" and margin is not None:
-        return (-margin, None) if better == "higher" else (None, margin)
+        return (null - margin, None) if better == "higher" else (None, null + margin)
     if kind in ("superiority", "performance_goal"):
-        line = margin or 0.0
+        line = null if margin is None else margin
         return (line, None) if better == "higher" else (None, line)
     return None
 
@@ -51,7 +53,7 @@ def margin_plot(name: str, endpoint: dict[str, Any], *, unit: str, caption: str,
     with style(name):
         figure, axes = surface(1.25)
         _interval(axes, 0, estimate, colour=_colour(endpoint), size=6)
-        _region(axes, endpoint["hypothesis"], [estimate])
+        _region(axes, endpoint, [estimate])
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_ylim(-0.6, 0.6)
@@ -102,7 +104,7 @@ def forest_plot(
         for tick, (_, _, estimate) in zip(axes.get_yticklabels(), rows, strict=True):
             if estimate is None:
                 tick.set_fontweight("bold")
-        _region(axes, endpoint["hypothesis"], [e for _, _, e in rows if e is not None])
+        _region(axes, endpoint, [e for _, _, e in rows if e is not None])
         value = endpoint["estimate"]["value"]
         if value is not None:
             axes.axvline(value, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1)
@@ -120,24 +122,24 @@ def _interval(axes: Axes, y: float, estimate: dict[str, Any], *, colour: str, si
     axes.plot([value], [y], marker=marker, markersize=size, color=colour, zorder=4)
 
 
-def _region(axes: Axes, hypothesis: dict[str, Any], estimates: list[dict[str, Any]]) -> None:
+def _region(axes: Axes, endpoint: dict[str, Any], estimates: list[dict[str, Any]]) -> None:
     """Shade the favourable side, draw and name the margin, and leave room so that nothing touches the frame."""
-    side = favourable_side(hypothesis)
+    hypothesis, null = endpoint["hypothesis"], no_difference(endpoint)
+    compared = hypothesis.get("type") in ("superiority", "non_inferiority", "equivalence")
+    side = favourable_side(hypothesis, null)
     lines = [line for line in (side or ()) if line is not None]
     shown = [e[k] for e in estimates for k in ("value", "lower", "upper") if e.get(k) is not None] + lines
-    if hypothesis.get("type") != "descriptive":
-        shown.append(0.0) if hypothesis.get("type") != "performance_goal" else None
+    shown += [null] if compared else []
     low, high = min(shown), max(shown)
     room = 0.12 * ((high - low) or abs(high) or 1.0)
     axes.set_xlim(low - room, high + room)
     if side is None:
         return
     left, right = axes.get_xlim()
-    axes.axvspan(
-        left if side[0] is None else side[0], right if side[1] is None else side[1], color=SHADE, zorder=0, linewidth=0
-    )
-    if left < 0 < right and hypothesis.get("type") != "performance_goal" and 0.0 not in lines:
-        axes.axvline(0, color=RULE, linewidth=0.8, zorder=1)
+    start, end = (left if side[0] is None else side[0]), (right if side[1] is None else side[1])
+    axes.axvspan(start, end, color=SHADE, zorder=0, linewidth=0)
+    if compared and null not in lines:
+        axes.axvline(null, color=RULE, linewidth=0.8, zorder=1)
     for line in lines:
         axes.axvline(line, color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2)
         axes.annotate(
@@ -153,4 +155,4 @@ def _colour(endpoint: dict[str, Any]) -> str:
 def _axis(endpoint: dict[str, Any], unit: str) -> str:
     better = endpoint["hypothesis"].get("better")
     hint = {"higher": "higher is better", "lower": "lower is better"}.get(better or "", "")
-    return endpoint["title"] + (f" ({unit})" if unit else "") + (f"   |   {hint}" if hint else "")
+    return str(endpoint["title"]) + (f" ({unit})" if unit else "") + (f"   |   {hint}" if hint else "")
