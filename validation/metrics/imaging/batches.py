@@ -79,9 +79,12 @@ def counted(mask: Tensor) -> Tensor:
 
 
 def slabs(image: Tensor) -> Iterator[slice]:
-    """Yield parts of the first image axis: as much as a cache holds on a CPU, all of it on a GPU."""
+    """Yield parts of the first image axis: of one case as much as a cache holds on a CPU, all of it on a GPU.
+
+    The parts do not depend on the number of cases, so that a case has the same sum, to the last bit, in any batch.
+    """
     length = image.shape[1]
-    step = length if image.is_cuda else max(1, SLAB_VOXELS // max(1, image.numel() // length))
+    step = length if image.is_cuda else max(1, SLAB_VOXELS // max(1, image[0].numel() // length))
     for first in range(0, length, step):
         yield slice(first, first + step)
 

@@ -115,9 +115,11 @@ def transfer_function(spread: Tensor, half_width: Tensor, frequency: Tensor) -> 
     position = (torch.arange(1, BINS, dtype=torch.float64, device=spread.device) * 2 / BINS - 1)[None, :]
     taper = torch.where(position.abs() <= 0.5, 1.0, torch.cos(math.pi * (position.abs() - 0.5)).square())
     line = line * taper
-    phase = 2 * math.pi * (position * half_width[:, None])[:, :, None] * frequency[None, None, :]
-    real, imaginary = (line[:, :, None] * torch.cos(phase)).sum(1), (line[:, :, None] * torch.sin(phase)).sum(1)
-    modulus = torch.hypot(real, imaginary) / line.sum(1, keepdim=True).abs()
+    modulus = torch.empty(line.shape[0], frequency.shape[0], dtype=torch.float64, device=line.device)
+    for k, (values, half) in enumerate(zip(line, half_width, strict=True)):  # case by case: the same bits in any batch
+        phase = 2 * math.pi * (position[0] * half)[:, None] * frequency[None, :]
+        real, imaginary = (values[:, None] * torch.cos(phase)).sum(0), (values[:, None] * torch.sin(phase)).sum(0)
+        modulus[k] = torch.hypot(real, imaginary) / values.sum().abs()
     return modulus / torch.sinc(frequency[None, :] * step[:, None]).square()
 
 
