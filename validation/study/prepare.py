@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from validation.cohort.open import open_cohort
+from validation.cohort.quality import check_expectation_names
 from validation.cohort.seal import seal
 from validation.errors import DataProblem, IntegrityProblem
 from validation.evidence.events import COHORT_OPENED, Event, append_event, read_events
@@ -61,8 +62,9 @@ def _underpowered(protocol: Protocol) -> list[Finding]:
 
 
 def check_endpoints(protocol: Protocol) -> None:
-    """Refuse a protocol with an endpoint that cannot be measured or cannot be judged."""
+    """Refuse a protocol with an endpoint that cannot be measured or judged, or a data-quality rule nobody knows."""
     make_plan(protocol)
+    check_expectation_names(protocol.data_quality)
     for endpoint in protocol.endpoints:
         check_endpoint(endpoint)
 
