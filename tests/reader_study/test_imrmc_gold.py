@@ -14,6 +14,7 @@ from scipy import stats
 
 from tests.reader_study.known_answers import OWN, answers, close, indexed, named_scores, scores_of
 from validation.reader_study.analysis import Analysis, analyse
+from validation.reader_study.judgement import Claim
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores, from_frame
 
@@ -256,3 +257,23 @@ def binary(record: dict[str, Any], data: Path) -> tuple[ReaderScores, str, float
         return None
     table = pd.read_csv(path, dtype=str)
     return from_frame(table.assign(decision=(table["recall"] == "1").astype(int))), words[2], None
+
+
+@pytest.mark.shared
+def test_the_non_inferiority_recipe_has_one_conclusion(shared: Path) -> None:
+    """The two engines disagree: Java 4.0.3 (df 132.2) finds non-inferiority, R 2.1.2 (df 1) does not.
+
+    The two readers of the pseudo-model are copies: they add no reader variance, so their one df is no floor.
+    """
+    scores = scores_of(shared / "reference/mrmc/data/roc_viper_ni_ai_vs_sfm.csv")
+    settings = {"method": "ustat", "claim": Claim.NON_INFERIORITY, "margin": 0.05, "control": "SFM"}
+    d = analyse(scores, AnalysisPlan(**settings)).differences[0]  # type: ignore[arg-type]
+    close([d["estimate"], d["se"]], [0.0121000866006439, 0.0296340255418093])
+    close([d["statistic"], d["df"]], [2.09556702018191, 132.187917], rtol=1e-6)
+    assert d["verdict"] == "pass"
+    assert d["p_value"] < 0.025
+    ai = next(r for r, took_part in zip(scores.readers, scores.took_part, strict=True) if took_part[0])
+    single = scores.to_frame()
+    single = from_frame(single[(single["modality"] != "AI") | (single["reader"] == ai)])
+    again = analyse(single, AnalysisPlan(**settings)).differences[0]  # type: ignore[arg-type]
+    close([again[k] for k in ("estimate", "se", "df")], [d[k] for k in ("estimate", "se", "df")])

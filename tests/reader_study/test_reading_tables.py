@@ -90,6 +90,9 @@ def test_bytes_that_are_no_text_and_unknown_endings_are_refused(tmp_path: Path) 
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00reader\x00,\x81")
     with pytest.raises(DataProblem):
         read_scores(tmp_path / "t.csv")
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(DataProblem):
+        read_scores(tmp_path / "t.parquet")
     (tmp_path / "t.pkl").write_bytes(b"x")
     with pytest.raises(UsageProblem):
         read_scores(tmp_path / "t.pkl")
@@ -104,6 +107,7 @@ def test_bytes_that_are_no_text_and_unknown_endings_are_refused(tmp_path: Path) 
         ("BEGIN DATA:\n-1,c1,0,0\nr,c1,m\n", "RDR-009"),
         ("BEGIN DATA:\n-1,c1,0,0\n-1,c1,0,1\n", "RDR-005"),
         ("BEGIN DATA:\n-1,c1,0,0\nr,c2,m,3\n", "RDR-003"),
+        ("BEGIN DATA:\n-1,c1,0," + "9" * 200_000 + "\n", "RDR-009"),
     ],
 )
 def test_broken_imrmc_files_are_refused(text: str, code: str, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from validation.estimate import Outcome
 from validation.reader_study.arbitrary import analyse_arbitrary
 from validation.reader_study.conventions import conventions
 from validation.reader_study.crossed import analyse_crossed
-from validation.reader_study.design import Design, inspect, look_alikes, one_class_readers
+from validation.reader_study.design import NESTED, Design, inspect, look_alikes, one_class_readers
 from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
+_FOR_NESTED = {("auc", "jackknife"), ("auc", "unbiased")}
 _ALL_TIED = "all scores are tied: the ratings hold no information"
 
 
@@ -96,14 +97,21 @@ def analyse(scores: ReaderScores, plan: AnalysisPlan | None = None) -> Analysis:
     if plan.standalone is not None:
         return _against_readers(scores, plan, plan.standalone)
     design = inspect(scores)
-    method = plan.method if plan.method != "auto" else "or" if "or" in design.allowed else "ustat"
+    method = plan.method if plan.method != "auto" else "or" if design.type == "fully_crossed" else "ustat"
     _refuse(scores, design, method, plan)
     pairs = pairs_of_modalities(scores, plan.control)
     parts = (
         analyse_arbitrary(scores, plan, pairs) if method == "ustat" else analyse_crossed(scores, plan, method, pairs)
     )
     warnings = [*parts.pop("warnings"), *([_ALL_TIED] if design.tied_share >= 1 else [])]
-    return Analysis(plan, design, method, **parts, convention=_conventions(plan, method), warnings=warnings)
+    return Analysis(
+        plan,
+        design,
+        method,
+        **parts,
+        convention=_conventions(plan, method, nested=design.type in NESTED),
+        warnings=warnings,
+    )
 
 
 def pairs_of_modalities(scores: ReaderScores, control: str | None) -> tuple[list[int], list[int]]:
@@ -136,6 +144,14 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
             "something else.",
             action="Use --method ustat, which is valid for any design, or complete the readings.",
         )
+    if method == "or" and design.type in NESTED and (plan.endpoint, plan.covariance) not in _FOR_NESTED:
+        raise DataProblem(
+            f"with {design.type.replace('_', ' ')}, Obuchowski-Rockette takes auc, jackknife or unbiased.",
+            code="RDR-013",
+            where="--covariance",
+            why="DeLong's covariance and the bootstrap need every reader to have read the same cases.",
+            action="Use --covariance unbiased, or --method ustat.",
+        )
     short = {"non-diseased": design.n_negative, "diseased": design.n_positive}
     needed = {
         "sensitivity": {"diseased": short["diseased"]},
@@ -165,11 +181,13 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
         )
 
 
-def _conventions(plan: AnalysisPlan, method: str) -> str:
+def _conventions(plan: AnalysisPlan, method: str, *, nested: bool) -> str:
     """Return the definitions that were followed."""
     parts = [method]
     if method != "ustat":
         parts += {Effects.FRRC: ["fixed_readers"], Effects.RRFC: ["fixed_cases"], Effects.RRRC: []}[plan.effects]
+    if nested and method == "or":
+        parts.append("nested")
     if plan.endpoint in ("sensitivity", "specificity"):
         parts.append("decisions")
     return conventions(*parts, "test")

@@ -39,7 +39,10 @@ _PARTS = {
         "cases it shares "
         "with the readers are accounted for; RJafroc and the Google reader study code follow the same law."
     ),
-    "nested": "Readers that read different cases share no case error: their covariance is 0.",
+    "nested": (
+        "Readings of different cases share no case error: their covariance is 0 and enters the averages as 0 (as in "
+        "MRMCaov for nested designs)."
+    ),
     "test": (
         "p-values are two-sided for superiority; for non-inferiority they are the one-sided upper tail of (d + "
         "margin) / se and are compared with alpha / 2 "

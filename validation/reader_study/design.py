@@ -10,6 +10,8 @@ import numpy as np
 
 from validation.reader_study.scores import ReaderScores
 
+NESTED = ("cases_nested_in_readers", "cases_nested_in_modalities")  # Obuchowski-Rockette holds with covariances of 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
@@ -142,6 +144,9 @@ def _allowed(scores: ReaderScores, kind: str) -> tuple[list[str], dict[str, str]
     else:
         text = f"needs every reader to read every case under every modality; this design is {kind.replace('_', ' ')}"
         refused = {"or": text, "dbm": text}
+        if kind in NESTED:
+            allowed.append("or")
+            refused = {"dbm": text, "or with delong or bootstrap covariance": text}
     if len(scores.readers) < 2:
         refused["random readers"] = "one reader is not a sample of readers; results hold for this reader only"
     return allowed, refused

@@ -33,9 +33,13 @@ def read_imrmc(path: Path) -> ReaderScores:
             where=path.name,
             action="Check that it is an .imrmc file.",
         )
+    try:
+        parsed = list(csv.reader(lines[start + 1 :]))
+    except csv.Error as problem:
+        raise DataProblem("the data section cannot be read.", code="RDR-009", where=path.name) from problem
     truth: dict[str, str] = {}
     rows: list[tuple[str, str, str, str]] = []
-    for number, parts in enumerate(csv.reader(lines[start + 1 :]), start=start + 2):
+    for number, parts in enumerate(parsed, start=start + 2):
         cells = [part.strip() for part in parts]
         if not any(cells):
             continue

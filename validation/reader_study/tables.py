@@ -65,7 +65,7 @@ def read_table(path: Path) -> pd.DataFrame:
                 where=path.name,
                 action="Use .csv, .parquet or .imrmc.",
             )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as problem:
+    except (ValueError, OSError) as problem:  # parser, decoding and Arrow errors are ValueErrors
         raise DataProblem(
             f"the file cannot be read as a table ({type(problem).__name__}).",
             code="RDR-002",
