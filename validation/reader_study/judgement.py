@@ -131,7 +131,7 @@ def _why_not(estimate: float, variance: float, df: float) -> str:
     if variance < -_NOTHING:
         return (
             "the estimated variance is negative: the data are too few for this estimator; "
-            "the pre-specified fallback applies (the V-statistic variance cannot be negative)"
+            "the fallback fixed in the protocol applies, such as the V-statistic variance in the component tables"
         )
     if variance < _NOTHING or df <= 0:
         return "the estimated variance is zero: readers and cases showed no variation, so no interval can be formed"
