@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -91,3 +93,37 @@ def test_wrong_parameters_are_refused():
         mtf50(image, mask, spacing_mm=spacing(0.6), reach=2.0)
     with pytest.raises(UsageProblem, match="bin_width"):
         mtf(image, mask, spacing_mm=spacing(0.6), bin_width=0.0)
+
+
+@pytest.mark.shared
+def test_a_real_catphan_rod_agrees_with_its_line_pairs(shared):
+    """The edge of the Teflon rod against the line-pair module of the same scan, as pylinac reads it."""
+    import pydicom
+    from scipy import ndimage
+
+    reference = shared / "reference" / "imaging" / "pylinac_catphan.json"
+    result = json.loads(reference.read_text())["runs"]["varian_hq_head_CatPhan504"]["results"]
+    line_pairs = result["ctp528"]["mtf_lp_mm"]["50"]
+    slices = []
+    with zipfile.ZipFile(shared / "data" / "imaging" / "ct_catphan504_cbct" / "high_quality_head.zip") as packed:
+        for name in packed.namelist():
+            if name.lower().endswith(".dcm"):
+                with packed.open(name) as stream:
+                    slices.append(pydicom.dcmread(stream, force=True))
+    slices = sorted((s for s in slices if "ImagePositionPatient" in s), key=lambda s: float(s.ImagePositionPatient[2]))
+    middle = slices[len(slices) // 2 - 1 : len(slices) // 2 + 3]
+    volume = np.stack([s.pixel_array * float(s.RescaleSlope) + float(s.RescaleIntercept) for s in middle])
+    masks = []
+    for image in volume:
+        labels, _ = ndimage.label((image > 600) & (image < 1400))
+        sizes = np.bincount(labels.ravel())
+        rod = [k for k in range(1, len(sizes)) if 400 < sizes[k] < 600]
+        assert len(rod) == 1
+        masks.append(labels == rod[0])
+    pixel = float(middle[0].PixelSpacing[0])
+    measured = mtf50(
+        torch.as_tensor(volume).unsqueeze(0),
+        torch.as_tensor(np.stack(masks)).unsqueeze(0),
+        spacing_mm=torch.tensor([[2.5, pixel, pixel]]),
+    )
+    assert measured.item() == pytest.approx(line_pairs, rel=0.05)
