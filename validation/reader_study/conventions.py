@@ -21,13 +21,19 @@ _PARTS = {
         "readers; with fixed readers an F test on (t - 1)(c - 1) df, where Obuchowski-Rockette uses chi-square."
     ),
     "ustat": (
-        "U-statistic variance (Gallas et al. 2009, doi:10.1080/03610920802610084): pairs of cases are weighted equally, so "
+        "U-statistic variance (Gallas et al. 2009, doi:10.1080/03610920802610084): pairs of cases are weighted "
+        "equally, so "
         "that a reader with more cases counts more. BDG degrees of freedom after Satterthwaite on the mean squares of "
-        "readers, negative and positive cases (Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012); factors "
-        "that two modalities do not share enter separately, and the smallest df of a part that contributes is the floor. "
-        "iMRMC Java 4.0.3 prints the same df; iMRMC R 2.1.2 prints others where readers or cases are not paired, down to "
-        "1 for a system entered as two identical readers. df are used as they are, not rounded down, and without a switch "
-        "to the normal law at 50. A negative unbiased variance gives no interval and no verdict. A modality read by one "
+        "readers, negative and positive cases (Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012); "
+        "factors "
+        "that two modalities do not share enter separately, and the smallest df of a part that contributes is the "
+        "floor. "
+        "iMRMC Java 4.0.3 prints the same df; iMRMC R 2.1.2 prints others where readers or cases are not paired, "
+        "down to "
+        "1 for a system entered as two identical readers. df are used as they are, not rounded down, and without a "
+        "switch "
+        "to the normal law at 50. A negative unbiased variance gives no interval and no verdict. A modality read by "
+        "one "
         "reader alone is a fixed system: its variance is that over cases."
     ),
     "standalone": (
