@@ -8,10 +8,16 @@ from typing import Any
 
 import click
 
+from validation.cli import readers_simulate, readers_size
+
 
 @click.group()
 def command() -> None:
     """Reader studies: plan, size, simulate, schedule and analyse multi-reader multi-case studies."""
+
+
+for _module in (readers_size, readers_simulate):
+    command.add_command(_module.command)
 
 
 @command.command()

@@ -276,7 +276,8 @@ def _weights(size: StudySize) -> Array:
     sums = PairSums(size.readers, 2, np.zeros(read.shape[:2]), r0 * 0, r1 * 0, r0, r1, zero)
     numerator, denominator = product_moments(sums)
     counts = (r0.sum(-1) * r1.sum(-1)).reshape(1, size.readers, 2)
-    return moments(numerator, denominator, np.zeros_like(counts), counts).weights[0]
+    weights: Array = moments(numerator, denominator, np.zeros_like(counts), counts).weights[0]
+    return weights
 
 
 def _share(count: int, trials: int) -> Estimate:

@@ -32,7 +32,7 @@ _MEANS_AND_READERS = {
 }
 # variance of cases (and of cases by modality), of readers by cases, and of what is left: high and low data correlation
 _CASES = {"H": (0.3, 0.3, 0.2, 0.2), "L": (0.1, 0.1, 0.2, 0.6)}
-_BUDGET = 1 << 22  # scores held at once
+_BUDGET = 1 << 20  # scores held at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def simulate_batches(
 ) -> Iterator[Any]:
     """Yield batches of simulated studies: torch tensors ``(trial, reader, modality, case)``, float64, on the device.
 
-    Non-diseased cases come first. A batch holds at most about four million scores, whatever the number of trials. One
+    Non-diseased cases come first. A batch holds at most about one million scores, whatever the number of trials. One
     seed gives the same studies on the same kind of device; a CPU and a GPU draw from different streams.
 
     Raises
@@ -182,9 +182,7 @@ def simulate_batches(
         yield torch.cat(sides, dim=-1)
 
 
-def _one_class(
-    model: RoeMetz, truth: int, readers: int, cases: int, trials: int, generator: Any, device: str
-) -> Any:
+def _one_class(model: RoeMetz, truth: int, readers: int, cases: int, trials: int, generator: Any, device: str) -> Any:
     """Return the scores of the cases of one class."""
     import torch
 

@@ -153,8 +153,8 @@ def calibrated(target: RocketteParameters, *, b: float | None = 1.0) -> RoeMetz:
     correlations ``cov / var_error`` are met; ``var_error`` itself then follows. With ``b=None``, ``b`` in 0.3..1 is
     chosen so that ``var_error`` is met too (Hillis 2020 searches the same equations, by another route).
 
-    Every equation has one unknown and a monotone left side, so each is solved by bracketing. A negative component, which
-    an estimate may be, is taken as 0; a correlation that no model can reach is taken as the nearest one that can.
+    Every equation has one unknown and a monotone left side, so each is solved by bracketing. A negative component,
+    which an estimate may be, is taken as 0; a correlation that no model can reach is taken as the nearest one that can.
 
     Raises
     ------
