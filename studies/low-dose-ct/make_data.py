@@ -158,7 +158,7 @@ def _phantom_rows(out: Path, masks: Masks, seed: int, scale: float) -> Iterator[
                         paths[role] = f"dicom/phantoms/{scan_id}.{role}.dcm"
                         header = Header(
                             patient_id=scan_id,
-                            sex="O",
+                            sex="",
                             age=None,
                             case_id=scan_id,
                             series=series,
