@@ -18,6 +18,8 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.observer",
     "validation.metrics.segmentation.overlap",
     "validation.metrics.segmentation.surface",
+    "validation.metrics.segmentation.lesions",
+    "validation.metrics.segmentation.editing",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.

@@ -74,6 +74,27 @@ def dice(output: Tensor, reference: Tensor) -> Tensor:
 
 
 @metric(
+    "iou",
+    unit="1",
+    direction=Direction.HIGHER,
+    roles=("output", "reference"),
+    reference="Jaccard 1912, doi:10.1111/j.1469-8137.1912.tb05611.x; Maier-Hein 2024, doi:10.1038/s41592-023-02151-z",
+    oracle="dice / (2 - dice); scikit-learn",
+    family="segmentation",
+)
+def iou(output: Tensor, reference: Tensor) -> Tensor:
+    """Intersection over union (Jaccard index) of two segmentations.
+
+    ``|A and B| / |A or B|``. A structure that was missed altogether, or invented where there is none, has 0. Parameters
+    as :func:`dice`, of which it is a function: ``dice / (2 - dice)``.
+
+    Undefined (NaN) when both segmentations are empty: there is nothing to agree on.
+    """
+    overlap = dice(output, reference)
+    return overlap / (2 - overlap)
+
+
+@metric(
     "volume_bias",
     unit="mL",
     direction=Direction.ZERO,
