@@ -40,6 +40,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Readers": {"readers": ("readers", "Reader studies: plan, size, simulate, schedule, analyse")},
     "At the desk (exploratory, never evidence)": {
         "measure": ("measure", "Any metric on plain files"),
+        "fairness": ("fairness", "Any metric by any group, and the gaps with simultaneous intervals"),
     },
     "Site": {},
     "About": {
