@@ -65,7 +65,7 @@ def lint(html: str, *, forbidden: Sequence[str] = ()) -> list[LintFinding]:
     tree = lxml.html.document_fromstring(html)
     for node in list(tree.iter("svg", "style")):
         node.drop_tree()
-    text = " ".join(tree.find("body").text_content().split())
+    text = " ".join(" ".join(tree.find("body").itertext()).split())
     found = [LintFinding(rule="hole", text=_around(text, m), stops=True) for m in _HOLES.finditer(text)]
     alone = [str(t).strip(" :.,;()") for t in tree.find("body").itertext()]
     found += [LintFinding(rule="hole", text=t, stops=True) for t in alone if t in ("None", "null", "True", "False")]

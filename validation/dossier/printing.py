@@ -39,6 +39,7 @@ class Printing:
             "interval": self.interval,
             "limit": self.limit,
             "counts": self.counts,
+            "p_value": self.p_value,
             "unit": self.unit,
             "word": self.word,
             "label": self.label,
@@ -95,11 +96,17 @@ class Printing:
         """Return a confidence limit, or a dash where the interval has no such end."""
         return "–" if fact.missing else fact
 
+    def p_value(self, fact: Fact) -> Markup:
+        """Return a p-value with its sign: "p = 0.03", "p < 0.001"."""
+        return Markup("p\u00a0{}").format(fact) if fact[:1] in "<>" else Markup("p\u00a0=\u00a0{}").format(fact)
+
     def counts(self, estimate: Node) -> Markup:
         """Return how many cases and patients an estimate comes from."""
-        if estimate["n_clusters"].missing:
-            return Markup("{} cases").format(estimate["n"])
-        return Markup("{} cases of {} patients").format(estimate["n"], estimate["n_clusters"])
+        n, clusters = estimate["n"], estimate["n_clusters"]
+        cases = Markup("{} {}").format(n, "case" if n == "1" else "cases")
+        if clusters.missing:
+            return cases
+        return Markup("{} of {} {}").format(cases, clusters, "patient" if clusters == "1" else "patients")
 
     def word(self, group: str, fact: str) -> Markup:
         """Return the word for a code of the record, carrying the id of the code."""

@@ -135,6 +135,8 @@ class Record:
         key = identifier.rpartition(".")[2]
         if isinstance(holder, dict) and isinstance(holder.get("unit"), str) and key in {"value", "lower", "upper"}:
             return str(holder["unit"])
+        if key in {"low", "high"} and isinstance(holder, dict):
+            return str(holder.get("unit", ""))
         endpoint = self.endpoint_of(identifier)
         if endpoint is not None and key in {"margin", "lower", "upper", "assumed_effect", "shift"}:
             return str(endpoint.get("unit", ""))

@@ -4,8 +4,9 @@
 2. All estimates of one endpoint that have its unit share the decimals of its main estimate, so that columns align.
 3. A limit is never rounded onto its margin: digits are added until the two differ in print.
 4. What the protocol declared (margins, alpha, assumptions, targets) is printed as declared.
-5. P-values have three decimals, ``< 0.001`` below that; levels are percentages; counts are whole.
-6. Any other number has four significant digits.
+5. P-values have three decimals (more where they would be rounded onto alpha), ``< 0.001`` below that; levels are
+   percentages; counts are whole.
+6. The window of a picture is printed whole. Any other number has four significant digits.
 
 The minus sign is U+2212; thousands are set apart by a no-break space from five digits on.
 """
@@ -32,12 +33,14 @@ def print_number(record: Record, identifier: str, value: int | float) -> str:
     source = ":" in identifier
     holder = None if source else record.parent(identifier)
     estimated = isinstance(holder, dict) and is_estimate(holder) and key in {"value", "lower", "upper"}
+    if source and key in {"low", "high"}:  # the window of a picture
+        return fixed(value, 0)
     if isinstance(value, int) and not estimated and key not in _REAL and ".worst_cases." not in identifier:
         return str(value) if key in _PLAIN_INTEGERS else integer(value)
     if key == "level":
         return f"{declared(100 * value)}\u00a0%"
     if key in _P_VALUES:
-        return p_value(value)
+        return p_value(value, alpha=holder.get("alpha") if isinstance(holder, dict) else None)
     if source or key in _DECLARED or ".hypothesis." in identifier or ".verdict.margin." in identifier:
         return declared(value)
     if estimated and isinstance(holder, dict):
@@ -121,7 +124,7 @@ def significant(value: float, digits: int) -> str:
     """Return a number with so many significant digits, in scientific notation only when it is very small or large.
 
     >>> significant(0.0012345, 3), significant(123456.0, 4)
-    ('0.00123', '123 456')
+    ('0.00123', '123\\xa0456')
     """
     if value == 0:
         return "0"
@@ -151,17 +154,20 @@ def integer(value: int) -> str:
     return (MINUS if value < 0 else "") + _grouped(str(abs(value)))
 
 
-def p_value(value: float) -> str:
-    """Return a p-value with three decimals, never rounded to zero or one.
+def p_value(value: float, alpha: float | None = None) -> str:
+    """Return a p-value with three decimals, never rounded to zero or one, nor onto the alpha it is compared with.
 
     >>> p_value(0.0249), p_value(0.00001), p_value(0.99999)
-    ('0.025', '< 0.001', '> 0.999')
+    ('0.025', '<\\xa00.001', '>\\xa00.999')
     """
     if value < 0.001:
         return "<\u00a00.001"
     if value > 0.999:
         return ">\u00a00.999"
-    return f"{value:.3f}"
+    decimals = 3
+    while alpha is not None and value != alpha and round(value, decimals) == round(alpha, decimals) and decimals < 8:
+        decimals += 1
+    return f"{value:.{decimals}f}"
 
 
 def _grouped(text: str) -> str:

@@ -44,6 +44,9 @@ class RunFiles:
             content = self._json(f"{name}.json")
             if content is not None:
                 sources[name] = content
+        index = self._json("images/index.json")
+        if isinstance(index, list):
+            sources["images"] = {f"{entry['case_id']}/{entry['arm']}": entry for entry in index}
         for name, path in (("events", self.folder / EVENTS_FILE), ("ledger", self._study_file(LEDGER_FILE))):
             if path.is_file():
                 verify_chain(path)

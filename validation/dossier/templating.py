@@ -1,7 +1,8 @@
 """Jinja for documents: sandboxed, strict, and unable to print a number that is not in the record.
 
 Three walls. The literal text of a template may hold no digit (only headings of clauses listed in the catalogue's
-citations do, through ``cite``). Constants with digits may only be arguments of a call or an index. And whatever an
+citations do, through ``cite``). Constants with digits may only be arguments of a call or an index; nothing is
+calculated, and nothing is joined outside a call. And whatever an
 expression yields at run time must be text: a bare number is refused.
 """
 
@@ -80,7 +81,7 @@ class _Environment(SandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         for line, text in typed_numbers(tree):
             raise RunProblem(
-                f"a template holds the number {text!r} as text.",
+                f"a template makes a number of its own: {text!r}.",
                 code="DOS-003",
                 where=f"{name}:{line}",
                 why="A number that is typed cannot be traced to a result.",
@@ -96,6 +97,11 @@ def typed_numbers(tree: nodes.Template) -> list[tuple[int, str]]:
         for offset, line in enumerate(_TAGS.sub(lambda tag: "\n" * tag.group().count("\n"), data.data).split("\n")):
             if _DIGIT.search(line):
                 found.append((data.lineno + offset, line.strip()))
+    computed = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
+    for kind in computed:
+        found += [(node.lineno, "a calculation") for node in tree.find_all(kind)]
+    joined = {id(node) for call in tree.find_all(nodes.Call) for node in call.find_all(nodes.Concat)}
+    found += [(node.lineno, "text joined with ~") for node in tree.find_all(nodes.Concat) if id(node) not in joined]
     allowed = {
         id(constant)
         for kind in (nodes.Call, nodes.Getitem, nodes.Compare)

@@ -56,7 +56,7 @@ class ViewModel:
             **self._facts(),
             **Printing(self.record, self.catalogue, pages).functions(),
             "figure": self.gallery.html,
-            "images": self.gallery.images,
+            "images": self._images,
             "deviations": lambda: self._entries("events", only=("deviation",)),
             "ledger_entries": lambda: self._entries("ledger", only=()),
             "documents": lambda: self._documents(pathway, document, pages),
@@ -85,6 +85,16 @@ class ViewModel:
             if self.record.has(source):
                 found[name] = self.record.node(source=source)
         return found
+
+    def _images(self, case_id: str) -> list[dict[str, Any]]:
+        """Return the pictures of a case, each with the entry that names its window where there is one."""
+        pictures: list[dict[str, Any]] = list(self.gallery.images(case_id))
+        windows = self.record.node(source="images") if self.record.has("images") else {}
+        for picture in pictures:
+            entry = windows.get(f"{case_id}/{picture['arm']}")
+            if entry is not None:
+                picture["entry"] = entry
+        return pictures
 
     def _has(self, need: str) -> bool:
         """Tell whether the record holds something under a source or a top-level key of the results."""

@@ -201,7 +201,6 @@ class _Writer:
     def _strip(self, node: Any) -> None:
         paragraph = self._docx.add_paragraph()
         paragraph.paragraph_format.keep_with_next = True
-        titles = []
         pictures = node.findall("div")
         for picture in pictures:
             image = picture.find("img")
@@ -210,9 +209,11 @@ class _Writer:
             shape = paragraph.add_run().add_picture(io.BytesIO(data), width=Emu(int(width)))
             shape._inline.docPr.set("descr", image.get("alt"))
             paragraph.add_run(" ")
-            titles.append("".join(picture.find("p").itertext()))
         line = self._docx.add_paragraph()
-        line._p.append(parts.run("From left to right: " + ", ".join(titles) + ".", small=True, colour=_SOFT))
+        line._p.append(parts.run("From left to right: ", small=True, colour=_SOFT))
+        for picture in pictures:
+            self._fill(line._p, picture.find("p"), small=True, colour=_SOFT)
+            line._p.append(parts.run(". " if picture is pictures[-1] else "; ", small=True, colour=_SOFT))
 
     def _caption(self, kind: str, node: Any) -> None:
         self._captions[kind] += 1

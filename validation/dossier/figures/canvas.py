@@ -92,7 +92,7 @@ def surface(height: float, *, columns: int = 1, width: float = WIDTH, **options:
 def finish(figure: Figure, *, caption: str, alternative: str) -> Drawing:
     """Turn a figure into SVG and PNG with no date and no version in them."""
     text = StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=220, metadata={"Software": None})
     return Drawing(

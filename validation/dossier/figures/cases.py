@@ -129,13 +129,13 @@ def _or_nan(value: float | None) -> float:
 def flow_diagram(name: str, cohort: dict[str, Any], *, caption: str, alternative: str) -> Drawing:
     """Draw how many cases were listed, excluded, rejected and analysed."""
     column = [
-        f"Listed\n{cohort['n_listed']} cases",
-        f"Eligible\n{cohort['n_eligible']} cases",
-        f"Analysed\n{cohort['n_analysed']} cases of {cohort['n_clusters']} patients",
+        f"Listed\nn = {cohort['n_listed']}",
+        f"Eligible\nn = {cohort['n_eligible']}",
+        f"Analysed\nn = {cohort['n_analysed']}, independent: {cohort['n_clusters']}",
     ]
     aside = [
-        f"Excluded: not eligible\n{cohort['n_excluded']} cases",
-        f"Rejected: could not be used\n{cohort['n_rejected']} cases",
+        f"Excluded: not eligible\nn = {cohort['n_excluded']}",
+        f"Rejected: could not be used\nn = {cohort['n_rejected']}",
     ]
     with style(name):
         figure, axes = surface(2.5, width=5.2)

@@ -84,7 +84,10 @@ class Gallery:
 
     def _counts(self, estimate: dict[str, Any]) -> str:
         clusters = estimate.get("n_clusters")
-        return f"n = {estimate['n']} cases" + (f" of {clusters} patients" if clusters is not None else "")
+        cases = f"n = {estimate['n']} {'case' if estimate['n'] == 1 else 'cases'}"
+        if clusters is None:
+            return cases
+        return f"{cases} of {clusters} {'patient' if clusters == 1 else 'patients'}"
 
     def _limits(self, identifier: str, estimate: dict[str, Any]) -> str:
         printed = self._files.record.printed

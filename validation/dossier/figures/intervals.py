@@ -149,7 +149,8 @@ def _region(axes: Axes, endpoint: dict[str, Any], estimates: list[dict[str, Any]
 
 
 def _colour(endpoint: dict[str, Any]) -> str:
-    return OUTCOME_COLOURS.get(endpoint["verdict"]["outcome"], INK)
+    judged = endpoint["hypothesis"]["type"] != "descriptive"
+    return OUTCOME_COLOURS.get(endpoint["verdict"]["outcome"], INK) if judged else INK
 
 
 def _axis(endpoint: dict[str, Any], unit: str) -> str:
