@@ -58,12 +58,12 @@ def tube_load(effective_diameter_mm: float) -> float:
 
 
 def plan_patients(count: int, rng: np.random.Generator, *, prefix: str, sites: str, year: int) -> list[Plan]:
-    """Return patients balanced over sex, age band, manufacturer and kernel (each combination in turn)."""
+    """Return patients balanced over sex, age band and manufacturer, and kernels balanced within each of them."""
     plans = []
     for i in range(count):
         patient = draw_patient(rng, f"{prefix}{i + 1:03d}", "FM"[i % 2], (i // 2) % 3)
         vendor = VENDORS[(i // 6) % 3]
-        kernel = vendor.kernels[(i // 2 + i // 6) % 2]
+        kernel = vendor.kernels[((i // 2) % 3 + (i // 6) % 3 + i // 18) % 2]  # neither age nor maker decides it
         site = f"{sites}{VENDORS.index(vendor) * 2 + int(rng.integers(2)) + 1:02d}"
         date = f"{year}{int(rng.integers(1, 13)):02d}{int(rng.integers(1, 29)):02d}"
         plans.append(Plan(patient, vendor, kernel, site, date, tube_load(patient.effective_diameter)))

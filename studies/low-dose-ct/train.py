@@ -63,8 +63,7 @@ def make_training_images(
     for plan in plan_patients(patients, rng, prefix="TRN-P", sites="TRN-", year=2023):
         p = plan.patient
         date = f"{plan.date[:4]}-{plan.date[4:6]}-{plan.date[6:]}"
-        scanner = [plan.vendor.manufacturer, plan.kernel.name]
-        manifest.append([p.patient_id, plan.site, date, p.sex, str(p.age), p.age_band, *scanner])
+        manifest.append([p.patient_id, plan.site, date, p.sex, str(p.age), p.age_band])
         for level in rng.uniform(0.0, 1.1, 3):
             scene = chest_slice(rng, p, float(level), extra_lesions=6)
             line_integrals = project(scene.cuts, scene.vessels, scene.blobs)
@@ -128,7 +127,7 @@ def main() -> None:
     )
     with (HERE / "training_manifest.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["patient_id", "site", "acquisition_date", "sex", "age", "age_band", "manufacturer", "kernel"])
+        writer.writerow(["patient_id", "site", "acquisition_date", "sex", "age", "age_band"])
         writer.writerows(manifest)
     model = train(inputs, targets, weights, arguments.steps)
     path = HERE / "model" / "denoiser.ts"
