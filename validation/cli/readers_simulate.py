@@ -88,8 +88,8 @@ def _characteristics(options: dict[str, Any]) -> dict[str, Any]:
 def _model(options: dict[str, Any]) -> tuple[Any, str]:
     """Return the model to draw from, and its name."""
     from validation.errors import UsageProblem
-    from validation.reader_study.roe_metz import published_structures
     from validation.reader_study.pilots import pilot_from_scores, shifted, simulated_model
+    from validation.reader_study.roe_metz import published_structures
     from validation.reader_study.tables import read_scores
 
     if (options["structure"] is None) == (options["pilot"] is None):

@@ -38,8 +38,8 @@ import click
 def command(as_json: bool, **options: Any) -> None:
     """Find the power of a study, or the cases that so many readers need.
 
-    Variances come from --pilot, --parameters or --conjecture. With --cases (or --negatives and --positives) the power is
-    printed, with an interval for the uncertainty of the pilot; without them the trade-off between readers and cases.
+    Variances come from --pilot, --parameters or --conjecture. With --cases (or --negatives and --positives) the power
+    is printed, with an interval for the uncertainty of the pilot; without them the trade-off between readers and cases.
     """
     record = _size(options)
     if as_json:

@@ -13,7 +13,7 @@ from validation.reader_study.conventions import conventions
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import NESTED, Design, inspect, look_alikes, one_class_readers
 from validation.reader_study.obuchowski_rockette import Effects
-from validation.reader_study.plan import AnalysisPlan
+from validation.reader_study.plan import LOCALISATION, AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
@@ -94,6 +94,13 @@ def analyse(scores: ReaderScores, plan: AnalysisPlan | None = None) -> Analysis:
         If the control is not one of the modalities.
     """
     plan = plan or AnalysisPlan()
+    if plan.endpoint in LOCALISATION:
+        raise UsageProblem(
+            f"{plan.endpoint} is a figure of marks and lesions, and a table of scores has neither.",
+            code="RDR-011",
+            where="--endpoint",
+            action="Give the table of marks as SCORES, and --truth with the table of lesions.",
+        )
     if plan.standalone is not None:
         return _against_readers(scores, plan, plan.standalone)
     design = inspect(scores)

@@ -42,6 +42,11 @@ _PARTS = {
         "cases it shares "
         "with the readers are accounted for; RJafroc and the Google reader study code follow the same law."
     ),
+    "marks": (
+        "Localisation figures of merit after Chakraborty (doi:10.1118/1.4947125): an unmarked lesion and an unmarked "
+        "case are tied; of several marks on a lesion the highest counts; the jackknife deletes whole cases. Figures "
+        "of one class of cases delete cases of that class only."
+    ),
     "nested": (
         "Readings of different cases share no case error: their covariance is 0 and enters the averages as 0 (as in "
         "MRMCaov for nested designs)."

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from validation.reader_study.dbm import dbm_error, dbm_means, pseudovalue_table
-from validation.reader_study.measured import measure
+from validation.reader_study.measured import Measured, measure
 from validation.reader_study.obuchowski_rockette import (
     Contrast,
     Effects,
@@ -31,12 +31,17 @@ from validation.reader_study.rows import (
 from validation.reader_study.scores import ReaderScores
 
 
-def analyse_crossed(scores: ReaderScores, plan: AnalysisPlan, method: str, pairs: Pairs) -> dict[str, Any]:
-    """Return the parts of an analysis of a complete table, by the names of the fields of ``Analysis``."""
-    measured = measure(scores, plan)
+def analyse_crossed(
+    scores: ReaderScores, plan: AnalysisPlan, method: str, pairs: Pairs, *, measured: Measured | None = None
+) -> dict[str, Any]:
+    """Return the parts of an analysis of a complete table, by the names of the fields of ``Analysis``.
+
+    ``measured`` holds figures of merit that do not come from the scores, such as those of marks.
+    """
+    measured = measured or measure(scores, plan)
     study = components(measured.values, measured.covariance)
     means = modality_means(study, plan.effects)
-    c = len(scores.cases)
+    c = measured.cases or len(scores.cases)
     several = bool(pairs[0])
     contrasts = modality_differences(study, plan.effects, *pairs) if several else None
     if method == "dbm":

@@ -28,10 +28,14 @@ ROC_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sens
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Figures of merit ``(1, reader, modality)`` and their covariance over cases ``(1, Q, Q)``, reader slowest."""
+    """Figures of merit ``(1, reader, modality)`` and their covariance over cases ``(1, Q, Q)``, reader slowest.
+
+    ``cases`` is the number of cases that the figure depends on, where it is not all of them.
+    """
 
     values: Array
     covariance: Array
+    cases: int | None = None
 
 
 def measure(scores: ReaderScores, plan: AnalysisPlan) -> Measured:

@@ -17,7 +17,29 @@ Endpoint = Literal[
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
     "mean_score",
+    "wafroc",
+    "afroc",
+    "wafroc1",
+    "afroc1",
+    "alroc",
+    "hr_auc",
+    "hr_sensitivity",
+    "hr_specificity",
+    "lesion_fraction",
+    "false_marks",
 ]
+LOCALISATION: tuple[Endpoint, ...] = (
+    "wafroc",
+    "afroc",
+    "wafroc1",
+    "afroc1",
+    "alroc",
+    "hr_auc",
+    "hr_sensitivity",
+    "hr_specificity",
+    "lesion_fraction",
+    "false_marks",
+)
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
 
@@ -29,7 +51,8 @@ class AnalysisPlan:
     Parameters
     ----------
     endpoint
-        Figure of merit. ``mean_score`` is the mean rating over all cases, such as of image quality; no truth needed.
+        Figure of merit; those in ``LOCALISATION`` need marks.
+        ``mean_score`` is the mean rating over all cases, such as of image quality; no truth needed.
     method
         ``or``, ``dbm``, ``ustat``; ``auto`` takes Obuchowski-Rockette for fully crossed designs and U-statistics for
         all others: a choice by the design, never by the result.

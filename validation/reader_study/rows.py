@@ -155,7 +155,8 @@ def _compare_at(contrast: Contrast, place: tuple[int, ...], alpha: float) -> Com
 
 def _interval(found: Comparison, plan: AnalysisPlan) -> dict[str, Any]:
     """Return the estimate with an interval, cut to 0..1 unless the endpoint has a scale of its own."""
-    low, high = (-math.inf, math.inf) if plan.endpoint == "mean_score" else (0.0, 1.0)
+    scales = {"mean_score": (-math.inf, math.inf), "false_marks": (0.0, math.inf)}
+    low, high = scales.get(plan.endpoint, (0.0, 1.0))
     return {
         "estimate": found.estimate,
         "se": found.se,

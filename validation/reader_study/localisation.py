@@ -1,0 +1,155 @@
+"""Figures of merit of localisation studies, with their values after deleting each case, and their analysis.
+
+Definitions follow Chakraborty: a rating of ``-inf`` means "not marked", and two of them are tied.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from validation.errors import DataProblem, UsageProblem
+from validation.reader_study.analysis import Analysis, pairs_of_modalities
+from validation.reader_study.conventions import conventions
+from validation.reader_study.covariance import jackknife_covariance
+from validation.reader_study.crossed import analyse_crossed
+from validation.reader_study.design import inspect
+from validation.reader_study.judgement import Claim
+from validation.reader_study.marks import MarkedStudy
+from validation.reader_study.measured import Measured
+from validation.reader_study.plan import LOCALISATION, AnalysisPlan
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+def analyse_marks(study: MarkedStudy, plan: AnalysisPlan) -> Analysis:
+    """Analyse a localisation study by Obuchowski-Rockette or DBM with jackknife covariance.
+
+    Raises
+    ------
+    UsageProblem
+        If the endpoint is not one of localisation, or another method or covariance than the jackknife is asked for, or
+        a one-sided claim about false marks, of which fewer are better.
+    DataProblem
+        If there are fewer than two cases of a class.
+    """
+    method = "or" if plan.method == "auto" else plan.method
+    if plan.endpoint not in LOCALISATION or method == "ustat" or plan.covariance != "jackknife" or plan.standalone:
+        raise UsageProblem(
+            "marks are analysed for localisation endpoints, by --method or or dbm with jackknife covariance.",
+            code="RDR-011",
+            where="--endpoint",
+            action=f"Use one of {', '.join(LOCALISATION)}.",
+        )
+    if plan.endpoint == "false_marks" and (plan.claim is not Claim.SUPERIORITY or plan.margin > 0 or plan.control):
+        raise UsageProblem(
+            "of false marks per case fewer are better, so that one-sided claims would point the wrong way.",
+            code="RDR-011",
+            where="--hypothesis",
+            action="Use two-sided superiority without --control.",
+        )
+    n1 = int(study.positive.sum())
+    if min(n1, len(study.cases) - n1) < 2:
+        raise DataProblem(
+            "a localisation study needs at least two cases of each class.",
+            code="RDR-014",
+            where="truth",
+            action="Add cases.",
+        )
+    scores = study.highest()
+    design = inspect(scores)
+    parts = analyse_crossed(
+        scores, plan, method, pairs_of_modalities(scores, plan.control), measured=measure_marks(study, plan.endpoint)
+    )
+    warnings = [*parts.pop("warnings"), *study.notes]
+    return Analysis(plan, design, method, **parts, convention=conventions(method, "marks", "test"), warnings=warnings)
+
+
+def measure_marks(study: MarkedStudy, endpoint: str) -> Measured:
+    """Return a figure of merit ``(1, reader, modality)`` and its jackknife covariance over cases.
+
+    Notes
+    -----
+    - ``wafroc``: mean over non-diseased cases and diseased cases of ``sum_l w_l psi(LL_l, max NL)``: the area under the
+      weighted AFROC curve; ``afroc`` weights all lesions of the study equally. ``wafroc1`` and ``afroc1`` take false
+      marks from diseased cases too, and are for studies with few non-diseased cases.
+    - ``hr_auc``, ``hr_sensitivity``, ``hr_specificity``: of the highest mark of each case; a marked case is positive.
+    - ``lesion_fraction``: share of lesions that were marked; ``false_marks``: marks off lesions per non-diseased case.
+    - ``alroc``: area under the LROC curve, a diseased case counting only if its highest mark lies on a lesion.
+
+    References
+    ----------
+    Chakraborty & Berbaum 2004, doi:10.1118/1.1769352; Chakraborty & Zhai 2016, doi:10.1118/1.4947125 (wAFROC);
+    Swensson 1996, doi:10.1118/1.597758 (LROC).
+    """
+    R, M = len(study.readers), len(study.modalities)
+    values, deleted = [], []
+    for r in range(R):
+        for m in range(M):
+            value, without = _figure(study, endpoint, r, m)
+            values.append(value)
+            deleted.append(without)
+    without_each = np.array(deleted)[None]
+    return Measured(np.array(values).reshape(1, R, M), jackknife_covariance(without_each), cases=without_each.shape[-1])
+
+
+def _figure(study: MarkedStudy, endpoint: str, r: int, m: int) -> tuple[float, Array]:
+    """Return one reader's figure under one modality, and after deleting each case that it depends on."""
+    false, lesion = study.non_lesion[r, m], study.lesion[r, m]
+    diseased = np.flatnonzero(study.positive)
+    healthy = np.flatnonzero(~study.positive)
+    if endpoint in ("wafroc", "afroc", "wafroc1", "afroc1"):
+        weight = study.lesion_weight if endpoint.startswith("w") else np.ones_like(study.lesion_weight)
+        rows = np.arange(len(false)) if endpoint.endswith("1") else healthy
+        return _pairs(false[rows], lesion, weight, rows, study.lesion_case, len(false))
+    if endpoint in ("hr_auc", "alroc"):
+        best = np.full(len(false), -np.inf)
+        np.maximum.at(best, study.lesion_case, lesion)
+        if endpoint == "hr_auc":
+            rating = np.maximum(best, false)[diseased]
+        else:  # where a false mark is rated as high or higher, the case is not localised
+            found = np.isfinite(best[diseased]) & (best[diseased] > false[diseased])
+            rating = np.where(found, best[diseased], np.nan)
+        return _pairs(false[healthy], rating, np.ones(len(diseased)), healthy, diseased, len(false))
+    if endpoint == "lesion_fraction":
+        hits = np.zeros(len(false))
+        number = np.zeros(len(false))
+        np.add.at(hits, study.lesion_case, np.isfinite(lesion).astype(float))
+        np.add.at(number, study.lesion_case, 1.0)
+        return _ratio(hits[diseased], number[diseased])
+    if endpoint == "false_marks":
+        return _ratio(study.non_lesion_count[r, m][healthy], np.ones(len(healthy)))
+    marked = np.isfinite(false)
+    marked[study.lesion_case[np.isfinite(lesion)]] = True
+    if endpoint == "hr_sensitivity":
+        return _ratio(marked[diseased].astype(float), np.ones(len(diseased)))
+    return _ratio(1.0 - marked[healthy], np.ones(len(healthy)))
+
+
+def _pairs(
+    false: Array, lesion: Array, weight: Array, rows: Index, lesion_case: Index, cases: int
+) -> tuple[float, Array]:
+    """Return the weighted share of right comparisons, and after deleting each case of the study.
+
+    ``rows`` are the cases that give false marks; NaN as a rating of a lesion loses every comparison.
+    """
+    psi = (lesion > false[:, None]).astype(float) + 0.5 * (lesion == false[:, None])
+    by_case = np.zeros((len(rows), cases))
+    np.add.at(by_case.T, lesion_case, (psi * weight).T)
+    load = np.zeros(cases)
+    np.add.at(load, lesion_case, weight)
+    total, whole = by_case.sum(), load.sum()
+    row_sum, column_sum = np.zeros(cases), by_case.sum(axis=0)
+    row_sum[rows] = by_case.sum(axis=1)
+    both, gives = np.zeros(cases), np.zeros(cases)
+    both[rows] = by_case[np.arange(len(rows)), rows]
+    gives[rows] = 1.0
+    without = (total - row_sum - column_sum + both) / ((len(rows) - gives) * (whole - load))
+    return float(total / (len(rows) * whole)), np.asarray(without, dtype=float)
+
+
+def _ratio(numerator: Array, denominator: Array) -> tuple[float, Array]:
+    """Return a ratio of sums, and after deleting each of its cases."""
+    top, bottom = numerator.sum(), denominator.sum()
+    return float(top / bottom), np.asarray((top - numerator) / (bottom - denominator), dtype=float)
