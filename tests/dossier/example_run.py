@@ -132,14 +132,24 @@ def _estimate(values: np.ndarray, clusters: np.ndarray, unit: str, level: float 
     means = pd.Series(values).groupby(clusters).mean().to_numpy()
     if len(means) < 2:
         return Estimate.insufficient(
-            f"{len(means)} patient; an interval needs at least two", n=len(values), n_clusters=len(means), unit=unit,
-            method="cluster mean t", level=level,
-        ).to_dict()  # fmt: skip
+            f"{len(means)} patient; an interval needs at least two",
+            n=len(values),
+            n_clusters=len(means),
+            unit=unit,
+            method="cluster mean t",
+            level=level,
+        ).to_dict()
     half = 2.01 * means.std(ddof=1) / np.sqrt(len(means))
     return Estimate(
-        value=float(means.mean()), lower=float(means.mean() - half), upper=float(means.mean() + half), level=level, unit=unit,
-        method="patient-clustered mean, t", n=len(values), n_clusters=len(means),
-    ).to_dict()  # fmt: skip
+        value=float(means.mean()),
+        lower=float(means.mean() - half),
+        upper=float(means.mean() + half),
+        level=level,
+        unit=unit,
+        method="patient-clustered mean, t",
+        n=len(values),
+        n_clusters=len(means),
+    ).to_dict()
 
 
 def _protocol() -> dict[str, Any]:
@@ -150,7 +160,7 @@ def _protocol() -> dict[str, Any]:
         "title": "Denoising of simulated low-dose chest CT",
         "claim": {
             "type": "low_dose_denoising",
-            "statement": "The model reduces image noise in low-dose chest CT of adults while small structures stay visible.",
+            "statement": "The model reduces noise in low-dose chest CT of adults while small structures stay visible.",
             "pathways": ["internal_validation", "us_510k", "eu_ce_mdr"],
             "model_family": "unet",
             "hazards": HAZARDS,
@@ -171,21 +181,56 @@ def _protocol() -> dict[str, Any]:
             "uncertainty": "The phantom is known exactly; interpolation adds less than 0.5 HU.",
         },
         "data_quality": [
-            {"id": "DQ-1", "expect": "expect_column_values_to_not_be_null", "column": "sex", "arguments": {}, "severity": "stop"}
+            {
+                "id": "DQ-1",
+                "expect": "expect_column_values_to_not_be_null",
+                "column": "sex",
+                "arguments": {},
+                "severity": "stop",
+            }
         ],
         "independence": {"disjoint": ["patient_id"], "from": "training.csv", "after": None},
         "execution": {"precision": "fp32", "draws": 1, "seed": 20260101},
         "endpoints": [
-            _plan("E1", "primary", "Noise magnitude, output minus input", "noise_magnitude", {"region": "uniform"},
-                  {"type": "superiority", "margin": -5.0, "alpha": 0.025, "better": "lower"}, ["H1"]),
-            _plan("E2", "primary", "SSIM, output minus input", "ssim", {},
-                  {"type": "non_inferiority", "margin": 0.02, "alpha": 0.025, "better": "higher"}, ["H1", "H2"]),
-            _plan("E3", "secondary", "CT number bias in the liver", "hu_bias", {"region": "liver"},
-                  {"type": "equivalence", "margin": 1.0, "alpha": 0.025, "better": None}, ["H3"]),
-            _plan("E4", "exploratory", "Noise power spectrum", "nps_radial", {"region": "uniform"}, {"type": "descriptive", "alpha": 0.025}, []),
+            _plan(
+                "E1",
+                "primary",
+                "Noise magnitude, output minus input",
+                "noise_magnitude",
+                {"region": "uniform"},
+                {"type": "superiority", "margin": -5.0, "alpha": 0.025, "better": "lower"},
+                ["H1"],
+            ),
+            _plan(
+                "E2",
+                "primary",
+                "SSIM, output minus input",
+                "ssim",
+                {},
+                {"type": "non_inferiority", "margin": 0.02, "alpha": 0.025, "better": "higher"},
+                ["H1", "H2"],
+            ),
+            _plan(
+                "E3",
+                "secondary",
+                "CT number bias in the liver",
+                "hu_bias",
+                {"region": "liver"},
+                {"type": "equivalence", "margin": 1.0, "alpha": 0.025, "better": None},
+                ["H3"],
+            ),
+            _plan(
+                "E4",
+                "exploratory",
+                "Noise power spectrum",
+                "nps_radial",
+                {"region": "uniform"},
+                {"type": "descriptive", "alpha": 0.025},
+                [],
+            ),
         ],
         "multiplicity": {"method": "fixed_sequence", "order": ["E1", "E2", "E3"], "gates": []},
-    }  # fmt: skip
+    }
 
 
 def _plan(
@@ -207,15 +252,21 @@ def _plan(
         "comparator": "input",
         "hypothesis": {"margin": None, "lower": None, "upper": None, "unit": None, "better": None, **hypothesis},
         "cases": None,
-        "rationale": "A quarter of the noise standard deviation at full dose is the smallest change that readers notice."
+        "rationale": "A quarter of the noise at full dose is the smallest change that readers notice."
         if hypothesis["type"] != "descriptive"
         else None,
         "hazards": hazards,
         "sample_size": {
-            "planned_clusters": 48, "power": 0.9, "assumed_effect": -8.0, "assumed_sd": 6.0, "source": "pilot of 12 phantoms",
-        } if role == "primary" else None,
+            "planned_clusters": 48,
+            "power": 0.9,
+            "assumed_effect": -8.0,
+            "assumed_sd": 6.0,
+            "source": "pilot of 12 phantoms",
+        }
+        if role == "primary"
+        else None,
         "subgroups": True,
-    }  # fmt: skip
+    }
 
 
 def _environment() -> dict[str, Any]:
@@ -266,45 +317,89 @@ def _results(
             "notice": "Simulated data: no image in this document comes from a patient.",
         },
         "protocol": {
-            "id": protocol["id"], "version": protocol["version"], "title": protocol["title"], "digest": lock["digest"],
-            "locked_at": lock["locked_at"], "locked_by": lock["locked_by"],
+            "id": protocol["id"],
+            "version": protocol["version"],
+            "title": protocol["title"],
+            "digest": lock["digest"],
+            "locked_at": lock["locked_at"],
+            "locked_by": lock["locked_by"],
         },
         "claim": {
-            "type": "low_dose_denoising", "title": "Low-dose denoising", "statement": protocol["claim"]["statement"],
-            "strength_level": 1, "pathways": protocol["claim"]["pathways"], "hazards": HAZARDS,
+            "type": "low_dose_denoising",
+            "title": "Low-dose denoising",
+            "statement": protocol["claim"]["statement"],
+            "strength_level": 1,
+            "pathways": protocol["claim"]["pathways"],
+            "hazards": HAZARDS,
         },
         "model": {
-            "name": "demo-unet", "version": "0.3.1", "kind": "torchscript", "family": "unet", "sha256": "ab" * 32,
-            "parameters": 482113, "stochastic": False, "draws": 1,
+            "name": "demo-unet",
+            "version": "0.3.1",
+            "kind": "torchscript",
+            "family": "unet",
+            "sha256": "ab" * 32,
+            "parameters": 482113,
+            "stochastic": False,
+            "draws": 1,
         },
         "cohort": {
-            "n_listed": count + 5, "n_eligible": count + 3, "n_excluded": 2, "n_rejected": 3, "n_analysed": count,
-            "n_clusters": clusters, "manifest_sha256": "cd" * 32,
-            "exclusions": [{"case_id": "case-0901", "reason": "slice_thickness_mm <= 3 not satisfied"},
-                           {"case_id": "case-0902", "reason": "age >= 18 not satisfied"}],
+            "n_listed": count + 5,
+            "n_eligible": count + 3,
+            "n_excluded": 2,
+            "n_rejected": 3,
+            "n_analysed": count,
+            "n_clusters": clusters,
+            "manifest_sha256": "cd" * 32,
+            "exclusions": [
+                {"case_id": "case-0901", "reason": "slice_thickness_mm <= 3 not satisfied"},
+                {"case_id": "case-0902", "reason": "age >= 18 not satisfied"},
+            ],
             "rejections": [{"case_id": f"case-091{i}", "reason": "missing slices"} for i in range(3)],
         },
         "data_quality": {
-            "DQ-1": {"expectation": "expect_column_values_to_not_be_null", "column": "sex", "severity": "stop",
-                     "outcome": "pass", "n": count, "n_unexpected": 0, "detail": ""},
-            "DQ-2": {"expectation": "expect_column_values_to_be_between", "column": "age", "severity": "warn",
-                     "outcome": "fail", "n": count, "n_unexpected": 2, "detail": "two ages above the stated maximum"},
+            "DQ-1": {
+                "expectation": "expect_column_values_to_not_be_null",
+                "column": "sex",
+                "severity": "stop",
+                "outcome": "pass",
+                "n": count,
+                "n_unexpected": 0,
+                "detail": "",
+            },
+            "DQ-2": {
+                "expectation": "expect_column_values_to_be_between",
+                "column": "age",
+                "severity": "warn",
+                "outcome": "fail",
+                "n": count,
+                "n_unexpected": 2,
+                "detail": "two ages above the stated maximum",
+            },
         },
         "independence": {"patient_id": {"n_holdout": clusters, "n_training": 210, "n_shared": 0, "outcome": "pass"}},
         "representativeness": _representativeness(cases, protocol["population"]["target"]),
-        "missing_covariates": {"sex": {"n_missing": 0, "n": count, "share": 0.0},
-                               "bmi": {"n_missing": 9, "n": count, "share": 9 / count}},
+        "missing_covariates": {
+            "sex": {"n_missing": 0, "n": count, "share": 0.0},
+            "bmi": {"n_missing": 9, "n": count, "share": 9 / count},
+        },
         "endpoints": endpoints,
         "multiplicity": {
-            "method": "fixed_sequence", "order": ["E1", "E2", "E3"], "gates": [], "alpha": 0.025,
-            "steps": ["E1 was tested at alpha 0.025 and met its criterion.", "E2 was tested because E1 met its criterion."],
+            "method": "fixed_sequence",
+            "order": ["E1", "E2", "E3"],
+            "gates": [],
+            "alpha": 0.025,
+            "steps": [
+                "E1 was tested at alpha 0.025 and met its criterion.",
+                "E2 was tested because E1 met its criterion.",
+            ],
         },
         "proposal": {
             "outcome": outcome,
-            "reason": "Every primary endpoint met its criterion." if conclusive else
-            "E2 is inconclusive: 12 patients were analysed, the protocol asks for at least 20.",
+            "reason": "Every primary endpoint met its criterion."
+            if conclusive
+            else "E2 is inconclusive: 12 patients were analysed, the protocol asks for at least 20.",
         },
-    }  # fmt: skip
+    }
 
 
 def _endpoint(plan: dict[str, Any], cases: pd.DataFrame, table: pd.DataFrame, *, conclusive: bool) -> dict[str, Any]:
@@ -329,9 +424,13 @@ def _endpoint(plan: dict[str, Any], cases: pd.DataFrame, table: pd.DataFrame, *,
                 "reason": f"{estimate['n_clusters']} patients, fewer than the planned minimum of 8" if few else "",
             }
         interaction[column] = {
-            "statistic": 1.37, "df1": len(subgroups[column]) - 1, "df2": 44.0, "p_value": 0.262,
-            "method": "Wald F test of the interaction, cluster-robust", "reason": "",
-        }  # fmt: skip
+            "statistic": 1.37,
+            "df1": len(subgroups[column]) - 1,
+            "df2": 44.0,
+            "p_value": 0.262,
+            "method": "Wald F test of the interaction, cluster-robust",
+            "reason": "",
+        }
     worst = wide.assign(d=difference).sort_values("d", ascending=metric != "noise_magnitude").head(3)
     margin = plan["hypothesis"]["margin"]
     return {
@@ -342,15 +441,18 @@ def _endpoint(plan: dict[str, Any], cases: pd.DataFrame, table: pd.DataFrame, *,
         "summary": plan["summary"],
         "comparator": "input",
         "unit": unit,
-        "direction": {"noise_magnitude": "lower is better", "ssim": "higher is better"}.get(metric, "closer to zero is better"),
+        "direction": {"noise_magnitude": "lower is better", "ssim": "higher is better"}.get(
+            metric, "closer to zero is better"
+        ),
         "hypothesis": {k: v for k, v in plan["hypothesis"].items() if k != "unit"},
         "rationale": plan["rationale"],
         "hazards": plan["hazards"],
         "estimate": _estimate(difference, cluster, unit),
         "verdict": {
             "outcome": outcome,
-            "reason": "The whole interval lies on the favourable side of the margin." if outcome == "pass" else
-            "12 independent patients are fewer than the 20 that the protocol requires for a verdict.",
+            "reason": "The whole interval lies on the favourable side of the margin."
+            if outcome == "pass"
+            else "12 independent patients are fewer than the 20 that the protocol requires for a verdict.",
             "hypothesis": plan["hypothesis"]["type"],
             "margin": margin,
             "alpha": 0.025,
@@ -367,9 +469,10 @@ def _endpoint(plan: dict[str, Any], cases: pd.DataFrame, table: pd.DataFrame, *,
         },
         "sample_size": {**(plan["sample_size"] or {}), "required_clusters": 41} if plan["sample_size"] else None,
         "worst_cases": [
-            {"case_id": i, "value": float(row["output"]), "comparator": float(row["input"])} for i, row in worst.iterrows()
+            {"case_id": i, "value": float(row["output"]), "comparator": float(row["input"])}
+            for i, row in worst.iterrows()
         ],
-    }  # fmt: skip
+    }
 
 
 def _spectrum(plan: dict[str, Any], count: int, clusters: int) -> dict[str, Any]:
@@ -381,19 +484,54 @@ def _spectrum(plan: dict[str, Any], count: int, clusters: int) -> dict[str, Any]
             {"x": float(a), "value": float(b), "lower": float(0.9 * b), "upper": float(1.1 * b)}
             for a, b in zip(x, y, strict=True)
         ]
-    estimate = Estimate(value=0.224, lower=0.215, upper=0.233, unit="1/mm", method="patient-clustered bootstrap, percentile",
-                        n=count, n_clusters=clusters).to_dict()  # fmt: skip
+    estimate = Estimate(
+        value=0.224,
+        lower=0.215,
+        upper=0.233,
+        unit="1/mm",
+        method="patient-clustered bootstrap, percentile",
+        n=count,
+        n_clusters=clusters,
+    ).to_dict()
     return {
-        "title": "Peak frequency of the noise power spectrum", "role": "exploratory", "metric": "nps_radial",
-        "metric_key": "nps_radial(region=uniform)", "summary": "peak_frequency", "comparator": "input", "unit": "1/mm",
-        "direction": "descriptive", "hypothesis": {"type": "descriptive", "margin": None, "lower": None, "upper": None,
-        "alpha": 0.025, "better": None}, "rationale": None, "hazards": [], "estimate": estimate,
-        "verdict": {"outcome": "waived", "reason": "Descriptive: reported, not judged.", "hypothesis": "descriptive",
-                    "margin": None, "alpha": None, "p_value": None, "p_adjusted": None},
-        "arms": {"output": estimate}, "n_missing": 0, "subgroups": {}, "interaction": {}, "sensitivity": {},
-        "sample_size": None, "worst_cases": [], "curves": curves,
+        "title": "Peak frequency of the noise power spectrum",
+        "role": "exploratory",
+        "metric": "nps_radial",
+        "metric_key": "nps_radial(region=uniform)",
+        "summary": "peak_frequency",
+        "comparator": "input",
+        "unit": "1/mm",
+        "direction": "descriptive",
+        "hypothesis": {
+            "type": "descriptive",
+            "margin": None,
+            "lower": None,
+            "upper": None,
+            "alpha": 0.025,
+            "better": None,
+        },
+        "rationale": None,
+        "hazards": [],
+        "estimate": estimate,
+        "verdict": {
+            "outcome": "waived",
+            "reason": "Descriptive: reported, not judged.",
+            "hypothesis": "descriptive",
+            "margin": None,
+            "alpha": None,
+            "p_value": None,
+            "p_adjusted": None,
+        },
+        "arms": {"output": estimate},
+        "n_missing": 0,
+        "subgroups": {},
+        "interaction": {},
+        "sensitivity": {},
+        "sample_size": None,
+        "worst_cases": [],
+        "curves": curves,
         "curve_axes": {"x": "Spatial frequency (1/mm)", "y": "Noise power (HU² mm²)"},
-    }  # fmt: skip
+    }
 
 
 def _representativeness(cases: pd.DataFrame, target: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -408,11 +546,19 @@ def _representativeness(cases: pd.DataFrame, target: dict[str, dict[str, float]]
             sd = np.sqrt(share * (1 - share))
             levels[level] = {
                 "n": k,
-                "observed": Estimate(value=p, lower=max(0.0, p - half), upper=min(1.0, p + half), unit="1", method="Wilson", n=n).to_dict(),
+                "observed": Estimate(
+                    value=p, lower=max(0.0, p - half), upper=min(1.0, p + half), unit="1", method="Wilson", n=n
+                ).to_dict(),
                 "target": share,
-                "standardised_difference": Estimate(value=(p - share) / sd, lower=(p - share - half) / sd,
-                    upper=(p - share + half) / sd, unit="1", method="Wilson, scaled", n=n).to_dict(),
-            }  # fmt: skip
+                "standardised_difference": Estimate(
+                    value=(p - share) / sd,
+                    lower=(p - share - half) / sd,
+                    upper=(p - share + half) / sd,
+                    unit="1",
+                    method="Wilson, scaled",
+                    n=n,
+                ).to_dict(),
+            }
         found[column] = {
             "levels": levels,
             "goodness_of_fit": {"statistic": 1.2, "df": len(levels) - 1, "p_value": 0.41, "method": "chi-squared"},

@@ -93,7 +93,8 @@ def test_tracked_deletion_counts_as_gone(rendered: Path, folder: Path, tmp_path:
     text = zipfile.ZipFile(source).read("word/document.xml").decode()
     control = re.search(r'(<w:tag w:val="E2\.estimate\.value"/>.*?<w:sdtContent>)(<w:r>.*?</w:r>)', text)
     assert control is not None
-    marked = f'{control.group(1)}<w:del w:id="1" w:author="x">{control.group(2)}</w:del><w:ins w:id="2" w:author="x"><w:r><w:t>0.5</w:t></w:r></w:ins>'
+    gone = f'{control.group(1)}<w:del w:id="1" w:author="x">{control.group(2)}</w:del>'
+    marked = gone + '<w:ins w:id="2" w:author="x"><w:r><w:t>0.5</w:t></w:r></w:ins>'
     edited = _rewrite(source, tmp_path / "edited.docx", control.group(), marked)
     (finding,) = check_document(edited, rendered)
     assert (finding.kind, finding.id, finding.found) == ("changed", "E2.estimate.value", "0.5")

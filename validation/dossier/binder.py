@@ -29,7 +29,7 @@ def bind(run_folder: Path, pathways: list[str]) -> list[Path]:
         pages: dict[str, dict[str, int]] = {}
         files: dict[str, dict[str, bytes]] = {}
         findings: list[dict[str, Any]] = []
-        for document in sorted(order.documents, key=lambda d: view.catalogue.documents[d].points_to_pages):
+        for document in sorted(order.documents, key=lambda d: view.catalogue.documents[d].layout_round):
             html = view.html(document, name, pages)
             findings += [{"document": document, **f.to_dict()} for f in _look_over(html, document, forbidden)]
             pdf, pages[document] = presses[order.paper].print(html)

@@ -33,9 +33,7 @@ class DocumentKind(_Part):
     signs: str = Field(description="Role of the person who signs it.")
     sections: list[Section] = Field(min_length=1)
     filing: str = Field(default="", description="The filing whose clauses the document fills in, if any.")
-    points_to_pages: bool = Field(
-        default=False, description="Whether it names pages of other documents; laid out after them."
-    )
+    layout_round: int = Field(default=0, description="Laid out after documents of lower rounds, whose pages it names.")
     requirements: list[str] = Field(default_factory=list, description="Ids of the requirements it answers.")
 
 

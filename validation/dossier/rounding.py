@@ -121,10 +121,10 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def significant(value: float, digits: int) -> str:
-    """Return a number with so many significant digits, in scientific notation only when it is very small or large.
+    r"""Return a number with so many significant digits, in scientific notation only when it is very small or large.
 
     >>> significant(0.0012345, 3), significant(123456.0, 4)
-    ('0.00123', '123\\xa0456')
+    ('0.00123', '123\xa0456')
     """
     if value == 0:
         return "0"
@@ -155,10 +155,10 @@ def integer(value: int) -> str:
 
 
 def p_value(value: float, alpha: float | None = None) -> str:
-    """Return a p-value with three decimals, never rounded to zero or one, nor onto the alpha it is compared with.
+    r"""Return a p-value with three decimals, never rounded to zero or one, nor onto the alpha it is compared with.
 
     >>> p_value(0.0249), p_value(0.00001), p_value(0.99999)
-    ('0.025', '<\\xa00.001', '>\\xa00.999')
+    ('0.025', '<\xa00.001', '>\xa00.999')
     """
     if value < 0.001:
         return "<\u00a00.001"

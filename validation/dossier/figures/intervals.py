@@ -143,9 +143,16 @@ def _region(axes: Axes, endpoint: dict[str, Any], estimates: list[dict[str, Any]
     for line in lines:
         axes.axvline(line, color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2)
         axes.annotate(
-            f"margin {declared(line)}", (line, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 2), textcoords="offset points",
-            ha="center", va="bottom", fontsize=7.5, annotation_clip=False,
-        )  # fmt: skip
+            f"margin {declared(line)}",
+            (line, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7.5,
+            annotation_clip=False,
+        )
 
 
 def _colour(endpoint: dict[str, Any]) -> str:
