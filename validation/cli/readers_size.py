@@ -83,7 +83,7 @@ def _size(options: dict[str, Any]) -> dict[str, Any]:
             where="--readers",
             action="Let readers or cases be random.",
         )
-    df = options["df"] or ("rockette" if options["conjecture"] else "hillis")
+    df: Any = options["df"] or ("rockette" if options["conjecture"] else "hillis")
     target = Target(
         effect=options["effect"],
         claim=Claim(options["hypothesis"]),
