@@ -105,8 +105,12 @@ def test_closed_forms_equal_deleting_each_case(endpoint: str) -> None:
 def test_a_study_by_hand() -> None:
     """Two non-diseased cases with false marks 1 and none; two diseased: lesions at 2 and unmarked, and at 0.5."""
     marks = pd.DataFrame(
-        [("a", "m", "n1", "NL", None, 1.0), ("a", "m", "p1", "LL", "1", 2.0), ("a", "m", "p2", "LL", "1", 0.5)]
-        + [("a", "m", "p2", "NL", None, 3.0)],
+        [
+            ("a", "m", "n1", "NL", None, 1.0),
+            ("a", "m", "p1", "LL", "1", 2.0),
+            ("a", "m", "p2", "LL", "1", 0.5),
+            ("a", "m", "p2", "NL", None, 3.0),
+        ],
         columns=["reader", "modality", "case", "mark_type", "lesion_id", "score"],
     )
     truth = pd.DataFrame(

@@ -131,8 +131,8 @@ def a_run(folder: Path, n: int = 120) -> Path:
     x, positive = images(n)
     y, _ = images(n, noise=1.5, seed=1)
     rows = [
-        {"case_id": f"c{k:03d}", "metric": "cho_channels(region=signal)", "arm": arm, "draw": 0, "component": f"channel_{c}",
-         "value": values[k, c], "unit": "HU", "note": ""}
+        {"case_id": f"c{k:03d}", "metric": "cho_channels(region=signal)", "arm": arm, "draw": 0,
+         "unit": "HU", "note": "", "component": f"channel_{c}", "value": values[k, c]}
         for arm, values in (("output", x), ("input", y)) for k in range(n) for c in range(3)
     ]  # fmt: skip
     (folder / "measurements").mkdir(parents=True)
