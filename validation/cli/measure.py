@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from validation.cli.measure_inputs import Data
     from validation.estimate import Estimate
+    from validation.metrics.findings import Finding
     from validation.registry import Metric
 
 STAMP = "not evidence"
@@ -59,6 +60,8 @@ def command(
 def _line(row: dict[str, Any]) -> str:
     estimate = row["estimate"]
     name = row["name"] + (f" [{row['component']}]" if row.get("component") else "")
+    if "finding" in row:
+        name = f"{row['finding'].upper()}  {name}" + (f" in {row['subgroup']}" if row["subgroup"] else "")
     if estimate["value"] is None:
         return f"{name}: none ({estimate['reason']})"
     unit = "" if row["unit"] == "1" else f" {row['unit']}"
@@ -121,6 +124,20 @@ def _row(metric: Metric, estimate: Estimate, *, unit: str, component: str = "") 
     }
 
 
+def _finding_row(family: Metric, finding: Finding) -> dict[str, Any]:
+    """Return the row of one metric of a family: the metric's name, the family, and what the finding says."""
+    row: dict[str, Any] = {"name": finding.metric, "family": family.name}
+    if finding.component:
+        row["component"] = finding.component
+    return row | {
+        "estimate": finding.estimate.to_dict(),
+        "unit": finding.estimate.unit,
+        "direction": finding.direction,
+        "reference": finding.reference or family.reference,
+        **finding.to_dict(),
+    }
+
+
 def _on_tables(
     metric: Metric, data: dict[str, list[Data]], parameters: dict[str, Any], level: float
 ) -> list[dict[str, Any]]:
@@ -128,6 +145,7 @@ def _on_tables(
     from collections.abc import Mapping
 
     from validation.estimate import Estimate
+    from validation.metrics.findings import Finding
 
     arguments: dict[str, Any] = {}
     for role in (*metric.roles, *metric.optional_roles):
@@ -145,6 +163,8 @@ def _on_tables(
     result = metric.function(**arguments, **parameters)
     if isinstance(result, Estimate):
         return [_row(metric, result, unit=result.unit)]
+    if isinstance(result, list) and result and isinstance(result[0], Finding):
+        return [_finding_row(metric, finding) for finding in result]
     named = result.items() if isinstance(result, Mapping) else ((str(k + 1), e) for k, e in enumerate(result))
     return [_row(metric, estimate, unit=estimate.unit, component=str(name)) for name, estimate in named]
 

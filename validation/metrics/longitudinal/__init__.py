@@ -1,0 +1,1 @@
+"""Metrics of synthetic event tables against real ones: visits, times, transitions, survival."""

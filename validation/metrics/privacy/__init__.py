@@ -1,0 +1,1 @@
+"""Metrics of what synthetic records reveal about the people a generator was trained on."""

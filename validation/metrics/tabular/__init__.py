@@ -1,0 +1,1 @@
+"""Metrics of synthetic tables against real ones: fidelity and utility."""
