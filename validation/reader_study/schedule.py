@@ -232,7 +232,8 @@ def check_blinding(worklist: pd.DataFrame, key: pd.DataFrame) -> list[dict[str, 
     telling = sorted({"truth", "case", "lesion", "score", "diagnosis"} & set(worklist.columns))
     names = set(key["case"].astype(str))
     leaks = int(worklist["reading_code"].isin(list(names)).sum())
-    joined = worklist[["reader", "session", "order", "reading_code"]].merge(key[["reading_code", "truth"]], on="reading_code")
+    shown = worklist[["reader", "session", "order", "reading_code"]]
+    joined = shown.merge(key[["reading_code", "truth"]], on="reading_code")
     ranks = joined["reading_code"].rank()
     tests = []
     for _, part in joined.assign(code_rank=ranks).groupby(["reader", "session"]):
