@@ -14,7 +14,7 @@ from tests.study.small_study import edit, write_study
 from validation.cli.main import main
 from validation.errors import DataProblem, IntegrityProblem, ProtocolProblem, RunProblem, ValidationProblem
 from validation.study.execute import begin, carry_on
-from validation.study.prepare import amend_study, lock_study, read_ledger, seal_study, state
+from validation.study.prepare import amend_study, lock_study, read_ledger, record_deviation, seal_study, state
 from validation.study.reproduce import reproduce
 from validation.study.spec import load_study
 
@@ -205,3 +205,18 @@ def test_command_line_from_init_of_keys_to_verified_record(
     path.write_bytes(bytes(data))
     assert call("verify", str(run), "--trust", str(tmp_path / "keys")) == 4
     assert "measurements/part-00000.parquet" in capsys.readouterr().out
+
+
+def test_deviation_is_in_the_ledger_of_every_later_run(study: Path) -> None:
+    record_deviation(
+        load_study(study),
+        actor="tester",
+        what="one scan was repeated",
+        reason="motion",
+        severity="minor",
+        impact="none",
+    )
+    run = run_study(study)
+    copied = (run / "ledger.jsonl").read_bytes()
+    assert b"one scan was repeated" in copied
+    assert b"cohort-opened" in copied

@@ -22,6 +22,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "check": ("check", "Errors and gaps of a protocol, before any data are opened"),
         "lock": ("lock", "Fix the protocol; later edits are refused"),
         "amend": ("amend", "Record a new version of a locked protocol, with the reason"),
+        "deviate": ("deviate", "Record a departure from the protocol"),
         "seal": ("seal", "Fix the holdout by the hashes of its files"),
     },
     "Run": {
@@ -40,6 +41,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Readers": {"readers": ("readers", "Reader studies: plan, size, simulate, schedule, analyse")},
     "At the desk (exploratory, never evidence)": {
         "measure": ("measure", "Any metric on plain files"),
+        "shift": ("shift", "Does a new cohort differ from a baseline, or is it equivalent within a margin"),
         "fairness": ("fairness", "Any metric by any group, and the gaps with simultaneous intervals"),
     },
     "Site": {},

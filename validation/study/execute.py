@@ -17,7 +17,15 @@ from validation.cohort.open import Cohort, open_cohort
 from validation.cohort.seal import check_seal, read_manifest
 from validation.digest import canonical_json, write_atomically
 from validation.errors import RunProblem, UsageProblem
-from validation.evidence.events import COHORT_OPENED, EVENTS_FILE, append_event, read_events, repair_events, utc_now
+from validation.evidence.events import (
+    COHORT_OPENED,
+    EVENTS_FILE,
+    LEDGER_FILE,
+    append_event,
+    read_events,
+    repair_events,
+    utc_now,
+)
 from validation.evidence.results import RESULTS_FILE, write_results
 from validation.models import load_model
 from validation.protocol import lock as locks
@@ -171,6 +179,7 @@ def carry_on(study: Study, run: Path, *, actor: str, quiet: bool = False) -> dic
     results = judge_run(run)
     save_case_images(run, cohort, model, examine.cases_to_show(results), plan=plan, device=device)
     append_event(run / EVENTS_FILE, actor=actor, action="judged", reason=results["proposal"]["reason"])
+    write_atomically(run / LEDGER_FILE, study.ledger_path.read_bytes())  # as it stands now: what was opened, and why
     write_results(run, results)
     return results
 

@@ -125,6 +125,25 @@ def amend_study(study: Study, *, signer: str, reason: str) -> locks.Lock:
     return record
 
 
+def record_deviation(study: Study, *, actor: str, what: str, reason: str, severity: str, impact: str) -> Event:
+    """Enter a departure from the protocol in the ledger, for the deviation log.
+
+    Parameters
+    ----------
+    what, reason, impact
+        What departed from which part of the protocol, why, and what it means for the conclusions.
+    severity
+        ``minor`` or ``major``.
+    """
+    return append_event(
+        study.ledger_path,
+        actor=actor,
+        action="deviation",
+        reason=reason,
+        details={"what": what, "severity": severity, "impact": impact, "openings_before": state(study).openings},
+    )
+
+
 def seal_study(study: Study, *, signer: str, reason: str = "") -> dict[str, Any]:
     """Write the manifest of the cohort (SHA-256 of every file) and enter it in the ledger.
 
