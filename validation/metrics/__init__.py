@@ -16,6 +16,8 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.spectrum",
     "validation.metrics.imaging.resolution",
     "validation.metrics.imaging.observer",
+    "validation.metrics.imaging.ring_correlation",
+    "validation.metrics.imaging.hallucination",
     "validation.metrics.segmentation.overlap",
     "validation.metrics.segmentation.surface",
     "validation.metrics.tabular.marginals",
