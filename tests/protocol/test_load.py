@@ -8,6 +8,7 @@ import pytest
 
 from validation.errors import ProtocolProblem
 from validation.protocol.load import load_protocol
+from validation.protocol.schema import Protocol
 
 GOOD = """\
 schema: 1
@@ -100,3 +101,11 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         with pytest.raises(ProtocolProblem) as caught:
             load_protocol(path)
         assert caught.value.code == "PROT-001"
+
+
+def test_every_field_of_the_schema_says_what_it_means() -> None:
+    schema = Protocol.model_json_schema(by_alias=True)
+    parts = [("Protocol", schema), *schema["$defs"].items()]
+    silent = [f"{name}.{key}" for name, part in parts for key, value in part.get("properties", {}).items()
+              if not value.get("description")]  # fmt: skip
+    assert silent == []

@@ -12,7 +12,7 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 class Part(BaseModel):
     """A part of a protocol: unknown keys are errors, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class MetricChoice(BaseModel):
@@ -21,8 +21,9 @@ class MetricChoice(BaseModel):
     ``region`` names a mask of the case; the metric then sees only the voxels in it.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     name: str
+    """Registered metric; `validation list metrics` shows them."""
     region: str | None = Field(default=None, description="Name of a region mask of the case.")
 
     def parameters(self) -> dict[str, Any]:
@@ -53,7 +54,9 @@ class Hypothesis(Part):
     """
 
     type: Literal["superiority", "non_inferiority", "equivalence", "performance_goal", "descriptive"]
+    """Kind of hypothesis, see above."""
     margin: float | None = None
+    """The margin, in the unit of the estimate."""
     lower: float | None = Field(default=None, description="Lower equivalence margin, if not symmetric.")
     upper: float | None = Field(default=None, description="Upper equivalence margin, if not symmetric.")
     unit: str | None = Field(default=None, description="Unit of the margin; must equal the unit of the estimate.")
@@ -91,6 +94,7 @@ class SampleSize(Part):
 
     planned_clusters: int = Field(ge=2, description="Planned number of independent clusters (patients).")
     power: float = Field(gt=0, lt=1)
+    """Planned probability of meeting the criterion if the assumptions hold."""
     assumed_effect: float = Field(description="Assumed true value of the estimate, in its unit.")
     assumed_sd: float | None = Field(default=None, gt=0, description="Assumed between-cluster SD of the estimate.")
     source: str = Field(min_length=5, description="Where the assumptions come from.")
@@ -100,15 +104,21 @@ class Endpoint(Part):
     """A metric, how it is summarised over cases, what it is compared with, and what must be shown."""
 
     id: Identifier
+    """Identifier; result ids begin with it (`E1.estimate.lower`)."""
     role: Literal["primary", "secondary", "exploratory", "safety"]
+    """Primary and secondary are confirmatory; safety counts for the proposal, outside multiplicity."""
     title: str = Field(min_length=3)
+    """What the endpoint shows, in words."""
     metric: MetricChoice
+    """What is measured on every case."""
     summary: str = Field(description="Registered summary; see `validation list summaries`.")
     summary_parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the summary; `label` names the column with the truth (0 or 1)."""
     comparator: Literal["none", "input", "reference", "baseline"] = Field(
         default="none", description="The arm that the output is compared with, case by case."
     )
     hypothesis: Hypothesis
+    """What must be shown."""
     cases: str | None = Field(
         default=None, description="Expression over case-table columns that restricts the endpoint, e.g. to a phantom."
     )
@@ -117,7 +127,9 @@ class Endpoint(Part):
     )
     rationale: str | None = Field(default=None, description="Why this margin is clinically acceptable.")
     hazards: list[Identifier] = Field(default_factory=list)
+    """Hazards of the claim that this endpoint tests."""
     sample_size: SampleSize | None = None
+    """Why the planned number of cases is enough."""
     subgroups: bool = Field(default=True, description="Whether the pre-planned subgroups are reported for it.")
 
     @property
@@ -132,6 +144,7 @@ class Multiplicity(Part):
     method: Literal["none", "all_required", "fixed_sequence", "bonferroni", "holm", "hommel", "gatekeeping"] = (
         "all_required"
     )
+    """`all_required`: each at alpha, and all must be met."""
     order: list[str] = Field(default_factory=list, description="Endpoint ids, for `fixed_sequence`.")
     gates: list[list[str]] = Field(default_factory=list, description="Families in order, for `gatekeeping`.")
 

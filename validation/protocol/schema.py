@@ -45,16 +45,20 @@ class Hazard(Part):
     """A hazard of the claim, as named in the manufacturer's risk file."""
 
     id: Identifier
+    """Identifier in the risk file."""
     description: str = Field(min_length=5)
+    """What can go wrong, in words."""
 
 
 class Claim(Part):
     """What is claimed about the model."""
 
     type: ClaimType
+    """Type of claim; `validation list claims` shows what each needs."""
     statement: str = Field(min_length=20, description="The claim in the words of the label, one or two sentences.")
     pathways: list[Pathway] = Field(min_length=1, description="Submissions this protocol is to support.")
     model_family: Literal["gan", "vae", "diffusion", "unet", "cyclegan", "transformer", "hybrid", "other"] = "other"
+    """Family of the model; decides which generative hazards apply."""
     hazards: list[Hazard] = Field(default_factory=list, description="Hazards that endpoints refer to.")
 
 
@@ -91,8 +95,10 @@ class ReferenceStandard(Part):
     """How the truth was established."""
 
     method: str = Field(min_length=5)
+    """How the truth of a case was established."""
     readers: int | None = Field(default=None, ge=1, description="Number of truthing experts, if experts set the truth.")
     adjudication: str | None = None
+    """How disagreement between experts was settled."""
     uncertainty: str | None = Field(default=None, description="What is known about the error of the reference itself.")
 
 
@@ -100,6 +106,7 @@ class DataQualityRule(Part):
     """One Great Expectations expectation over the case table."""
 
     id: Identifier
+    """Identifier, shown in the data-management report."""
     expect: str = Field(pattern=r"^expect_[a-z_]+$", description="Expectation type, as Great Expectations names it.")
     column: str | None = Field(default=None, description="Column it applies to; omit for table-level expectations.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the expectation.")
@@ -122,8 +129,10 @@ class Execution(Part):
     """How the model is run: fixed here because it changes results."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Floating-point precision of inference."""
     draws: int = Field(default=1, ge=1, description="Samples drawn per case from a stochastic model.")
     seed: int = Field(default=20260101, ge=0, le=2**53 - 1)
+    """Seed of all random numbers of the run."""
 
 
 class Protocol(Part):
@@ -131,21 +140,37 @@ class Protocol(Part):
 
     schema_version: Literal[1] = Field(alias="schema", description="Version of this schema.")
     id: Identifier
+    """Identifier of the protocol, used in file names."""
     version: Version
+    """Version, three numbers; raised by every amendment."""
     title: str = Field(min_length=5)
+    """Title of the validation."""
     claim: Claim
+    """The claim and its hazards."""
     population: Population
+    """Whom the claim is about."""
     reference_standard: ReferenceStandard
+    """How the truth of the cases was established."""
     data_quality: list[DataQualityRule] = Field(default_factory=list)
+    """Rules over the case table, checked before anything is measured."""
     independence: Independence | None = None
+    """Values that the holdout must not share with the training data."""
     execution: Execution = Field(default_factory=Execution)
+    """How the model is run."""
     endpoints: list[Endpoint] = Field(min_length=1)
+    """What is measured, compared and judged."""
     multiplicity: Multiplicity = Field(default_factory=Multiplicity)
+    """How the family-wise error is controlled."""
     reader_study: ReaderStudyPlan | None = None
+    """Multi-reader multi-case study, if one is planned."""
     shift: ShiftPlan | None = None
+    """Comparison of a new cohort with a baseline."""
     fairness: FairnessPlan | None = None
+    """Gaps between groups."""
     change_protocol: ChangeProtocol | None = None
+    """Predetermined change control plan."""
     monitoring: Monitoring | None = None
+    """Monitoring after release."""
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """Return the endpoint of that id (KeyError if there is none)."""
