@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from validation.cli import readers_simulate, readers_size
+from validation.cli import readers_plan, readers_schedule, readers_simulate, readers_size
 
 
 @click.group()
@@ -16,7 +16,7 @@ def command() -> None:
     """Reader studies: plan, size, simulate, schedule and analyse multi-reader multi-case studies."""
 
 
-for _module in (readers_size, readers_simulate):
+for _module in (readers_plan, readers_size, readers_simulate, readers_schedule):
     command.add_command(_module.command)
 
 
@@ -33,6 +33,16 @@ for _module in (readers_size, readers_simulate):
             "sensitivity_at_specificity",
             "specificity_at_sensitivity",
             "mean_score",
+            "wafroc",
+            "afroc",
+            "wafroc1",
+            "afroc1",
+            "alroc",
+            "hr_auc",
+            "hr_sensitivity",
+            "hr_specificity",
+            "lesion_fraction",
+            "false_marks",
         ]
     ),
     default="auc",
@@ -75,21 +85,45 @@ for _module in (readers_size, readers_simulate):
 )
 @click.option("--replicates", type=int, default=2000, show_default=True, help="Of the bootstrap covariance.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the bootstrap covariance.")
+@click.option("--truth", type=click.Path(path_type=Path), help="Table of lesions; SCORES is then a table of marks.")
+@click.option("--report", type=click.Path(path_type=Path), help="Also write a report: .pdf, .html or .docx.")
+@click.option("--radius", type=float, help="Largest distance of a mark from a lesion, for marks with coordinates.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: Any) -> None:
     """Analyse SCORES: a table with the columns reader, modality, case, truth (0/1), score[, decision].
 
-    Reads .csv, .parquet and .imrmc, long or wide. Exits 0 if the hypothesis is met for every difference (or there is
-    none), 1 if not.
+    Reads .csv, .parquet and .imrmc, long or wide. With --truth, SCORES is a table of marks (reader, modality,
+    case, mark_type, lesion_id, score) and the endpoint one of localisation, such as wafroc. Exits 0 if the
+    hypothesis is met for every difference (or there is none), 1 if not.
     """
     from validation.estimate import Outcome
     from validation.reader_study.analysis import analyse as run
     from validation.reader_study.tables import read_scores
     from validation.reader_study.text import analysis_text
 
+    truth, radius, report = (options.pop(name) for name in ("truth", "radius", "report"))
     plan = _plan(options)
-    result = run(read_scores(scores, need_truth=plan.endpoint != "mean_score"), plan)
+    if truth is not None:
+        from validation.reader_study.localisation import analyse_marks
+        from validation.reader_study.marks import read_marks
+
+        marks = read_marks(scores, truth, radius=radius)
+        study = marks.highest()
+        result = analyse_marks(marks, plan)
+    else:
+        study = read_scores(scores, need_truth=plan.endpoint != "mean_score")
+        result = run(study, plan)
+    if report is not None:
+        from validation.cli.readers_report import write_report
+
+        again = None
+        if truth is None and plan.standalone is None:
+
+            def again(readers: list[str]) -> Any:
+                return run(study.select(readers=readers), plan)
+
+        write_report(report, study, result, sources=[scores, *([truth] if truth else [])], again=again)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False, ensure_ascii=False))
     else:

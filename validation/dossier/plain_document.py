@@ -44,6 +44,8 @@ class Picture:
     drawing: Drawing
 
 
+_PAGE = "@page { @top-right { content: none !important; } }"  # these documents are not of a run
+
 Block = Heading | Paragraph | Table | Picture
 
 
@@ -56,10 +58,11 @@ def document_html(title: str, subtitle: str, blocks: list[Block]) -> str:
     return str(
         Markup(
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            '<meta name="author" content="genmed-validation"><style media="screen">{screen}</style></head>\n<body>'
+            '<meta name="author" content="genmed-validation"><style media="screen">{screen}</style>'
+            '<style media="print">{page}</style></head>\n<body>'
             '<header class="cover"><h1>{title}</h1><p class="study">{subtitle}</p></header>\n<main>{body}</main>'
             "</body></html>\n"
-        ).format(title=title, subtitle=subtitle, screen=Markup(screen), body=body)  # noqa: S704 - our own file
+        ).format(title=title, subtitle=subtitle, screen=Markup(screen), page=_PAGE, body=body)  # noqa: S704 - our own file
     )
 
 
@@ -125,7 +128,10 @@ def _html(block: Block) -> Markup:
             '<figure><img src="data:image/png;base64,{}" alt="{}" style="width:{}in;max-width:100%">'
             "<figcaption>{}</figcaption></figure>\n"
         ).format(data, block.drawing.alternative, block.drawing.width_inches, block.drawing.caption)
-    head = Markup("").join(Markup("<th>{}</th>").format(text) for text in block.header)
+    head = Markup("").join(
+        Markup('<th class="{}">{}</th>').format("right" if k in block.numbers else "", text)
+        for k, text in enumerate(block.header)
+    )
     rows = Markup("").join(
         Markup("<tr>{}</tr>\n").format(
             Markup("").join(

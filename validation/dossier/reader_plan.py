@@ -77,24 +77,27 @@ def plan_blocks(
         The document that the sections of the checks are of.
     """
     unmet = [row for row in checks if not row["met"]]
+    design: list[tuple[str, ...]] = [(title, _text(plan[key])) for key, title in _DESIGN]
     blocks: list[Block] = [
         Heading("Open points"),
         Paragraph(
             f"{len(unmet)} of {len(checks)} points that authorities look for are open; they are marked in the "
             "table of checks."
             if unmet
-            else f"All {len(checks)} points that authorities look for are addressed. Whether they are addressed well is "
-            "for a person to judge."
+            else f"All {len(checks)} points that authorities look for are addressed. Whether they are addressed well "
+            "is for a person to judge."
         ),
         Heading("Design"),
-        Table("Design and analysis, as in the protocol", ("Field", "Value"), [(t, _text(plan[k])) for k, t in _DESIGN]),
+        Table("Design and analysis, as in the protocol", ("Field", "Value"), design),
     ]
     for title, fields in _SECTIONS.items():
         blocks.append(Heading(title))
         for name in fields:
             label = name.replace("_", " ").capitalize()
             blocks.append(Paragraph(f"{label}: {_text(conduct[name])}"))
-    rows = [(r["section"], r["check"], "met" if r["met"] else "OPEN", _text(r["detail"])) for r in checks]
+    rows: list[tuple[str, ...]] = [
+        (r["section"], r["check"], "met" if r["met"] else "OPEN", _text(r["detail"])) for r in checks
+    ]
     blocks += [
         Heading("Checks"),
         Paragraph(f"Sections are those of: {guidance}; other sources are named."),

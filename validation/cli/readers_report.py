@@ -1,0 +1,67 @@
+"""Write the report of `validation readers analyse --report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from validation.reader_study.analysis import Analysis
+from validation.reader_study.scores import ReaderScores
+
+
+def write_report(
+    path: Path,
+    study: ReaderScores,
+    result: Analysis,
+    *,
+    sources: list[Path],
+    again: Callable[[list[str]], Analysis] | None,
+) -> None:
+    """Write a report as ``.pdf``, ``.html`` or ``.docx``.
+
+    Parameters
+    ----------
+    again
+        Analyses some of the readers, for the influence of each; ``None`` where that makes no sense.
+
+    Raises
+    ------
+    UsageProblem
+        If the ending is another one.
+    """
+    from datetime import UTC, datetime
+
+    from validation import __version__
+    from validation.digest import sha256_file, write_atomically
+    from validation.dossier.plain_document import document_docx, document_html, document_pdf
+    from validation.dossier.reader_study import study_blocks
+    from validation.errors import UsageProblem
+    from validation.reader_study.curves import leave_one_reader_out, roc_curves
+
+    suffix = path.suffix.lower()
+    if suffix not in (".pdf", ".html", ".docx"):
+        raise UsageProblem(
+            f"a report cannot end in {suffix!r}.",
+            code="RDR-008",
+            where="--report",
+            action="Use .pdf, .html or .docx.",
+        )
+    ratings = study.positive.any() and not study.positive.all() and result.plan.endpoint != "mean_score"
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    files = "; ".join(f"{source.name}, SHA-256 {sha256_file(source)}" for source in sources)
+    blocks = study_blocks(
+        result.to_dict(),
+        curves=roc_curves(study) if ratings else {},
+        influence=leave_one_reader_out(result, study.readers, again) if again is not None else [],
+        source=f"Data: {files}. Computed by genmed-validation {__version__}. Exploratory unless the analysis was fixed "
+        "in a locked protocol before the scores were known.",
+    )
+    title, subtitle = "Report of a reader study", f"{result.design.n_readers} readers, endpoint {result.plan.endpoint}"
+    html = document_html(title, subtitle, blocks)
+    if suffix == ".html":
+        data = html.encode()
+    elif suffix == ".pdf":
+        data = document_pdf(html, finished=moment)
+    else:
+        data = document_docx(title, subtitle, blocks, finished=moment)
+    write_atomically(path, data)
