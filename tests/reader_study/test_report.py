@@ -22,9 +22,8 @@ def test_the_area_under_the_average_curve_is_the_average_area() -> None:
     for row in analyse(scores).modalities:
         mean = curves[row["modality"]]["average"]
         assert np.trapezoid(mean["tpf"], mean["fpf"]) == pytest.approx(row["estimate"], abs=0.01)
-        assert (
-            all(low <= y + 1e-9 for low, y in zip(mean["lower"], mean["tpf"], strict=True)) or min(mean["lower"]) < 0.5
-        )
+        inside = [a <= y <= b for a, y, b in zip(mean["lower"], mean["tpf"], mean["upper"], strict=True)]
+        assert np.mean(inside) > 0.9
         assert mean["tpf"] == sorted(mean["tpf"])
 
 

@@ -50,7 +50,8 @@ def study_blocks(
         Paragraph(
             f"{d['type'].replace('_', ' ').capitalize()} design: {d['n_readers']} readers, "
             f"{d['n_modalities']} modalities, {d['n_negative']} non-diseased and {d['n_positive']} diseased cases; "
-            f"{d['missing_cells']} of {d['cells']} cells were not read. {d['scale'].capitalize()} ratings with {d['levels']} levels; "
+            f"{d['missing_cells']} of {d['cells']} cells were not read. "
+            f"{d['scale'].capitalize()} ratings with {d['levels']} levels; "
             f"{100 * d['tied_share']:.1f} % of the pairs of a diseased and a non-diseased case were tied."
         ),
         Paragraph(
