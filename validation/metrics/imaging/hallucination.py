@@ -75,14 +75,16 @@ class RegionTest:
         """Share of faithful images whose worst region is as bad as this one."""
         if math.isnan(self.worst):
             return math.nan
-        return float(1 + int((self.null_worst <= self.worst).sum())) / (1 + len(self.null_worst))
+        worse = int((self.null_worst <= self.worst).sum())
+        return (1 + worse) / (1 + len(self.null_worst))
 
 
 def hard_rings(size: int, device: torch.device) -> Tensor:
     """Return the ring ``(size * (size // 2 + 1),)`` of each half-plane frequency, by rounding its radius."""
     across = torch.arange(size // 2 + 1, device=device, dtype=torch.float64)
     down = torch.fft.fftfreq(size, 1 / size, device=device, dtype=torch.float64)
-    return (down[:, None].square() + across.square()).sqrt().round().long().flatten()
+    ring: Tensor = (down[:, None].square() + across.square()).sqrt().round().long().flatten()
+    return ring
 
 
 def compare_regions(
