@@ -2,6 +2,9 @@
 
     python studies/low-dose-ct/make_data.py --patients 48 --out studies/low-dose-ct/data --seed 20260101
 
+With ``--scanner D`` every image comes from a fourth manufacturer with a sharper kernel; ``--software`` changes the
+software version in the headers and nothing else; the revalidation study uses them.
+
 The same seed makes the same bytes. No person is behind any of these images.
 """
 
@@ -25,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from simulation.dicom import Header, write_slice
 from simulation.patients import Patient, Scene, chest_slice, draw_patient
 from simulation.phantoms import phantom
-from simulation.scanner import VENDORS, Kernel, Vendor, add_noise, project, reconstruct
+from simulation.scanner import FOURTH_VENDOR, VENDORS, Kernel, Vendor, add_noise, project, reconstruct
 
 DOSE_FRACTION = 0.25
 LEVELS = (0.1, 0.7, 1.0)
@@ -57,14 +60,22 @@ def tube_load(effective_diameter_mm: float) -> float:
     return float(np.clip(100 * math.exp(0.012 * (effective_diameter_mm - 285)), 40, 220))
 
 
-def plan_patients(count: int, rng: np.random.Generator, *, prefix: str, sites: str, year: int) -> list[Plan]:
+def plan_patients(
+    count: int,
+    rng: np.random.Generator,
+    *,
+    prefix: str,
+    sites: str,
+    year: int,
+    vendors: tuple[Vendor, ...] = VENDORS,
+) -> list[Plan]:
     """Return patients balanced over sex, age band and manufacturer, and kernels balanced within each of them."""
     plans = []
     for i in range(count):
         patient = draw_patient(rng, f"{prefix}{i + 1:03d}", "FM"[i % 2], (i // 2) % 3)
-        vendor = VENDORS[(i // 6) % 3]
-        kernel = vendor.kernels[((i // 2) % 3 + (i // 6) % 3 + i // 18) % 2]  # neither age nor maker decides it
-        site = f"{sites}{VENDORS.index(vendor) * 2 + int(rng.integers(2)) + 1:02d}"
+        vendor = vendors[(i // 6) % 3 % len(vendors)]
+        kernel = vendor.kernels[((i // 2) % 3 + (i // 6) % 3 + i // 18) % len(vendor.kernels)]  # neither age nor maker decides it
+        site = f"{sites}{vendors.index(vendor) * 2 + int(rng.integers(2)) + 1:02d}"
         date = f"{year}{int(rng.integers(1, 13)):02d}{int(rng.integers(1, 29)):02d}"
         plans.append(Plan(patient, vendor, kernel, site, date, tube_load(patient.effective_diameter)))
     return plans
@@ -79,7 +90,7 @@ def scan(scene: Scene, kernel: Kernel, photons: float, fraction: float, generato
 
 
 def _patient_rows(
-    plans: list[Plan], out: Path, masks: Masks, seed: int, rng: np.random.Generator
+    plans: list[Plan], out: Path, masks: Masks, seed: int, rng: np.random.Generator, software: str
 ) -> Iterator[dict[str, object]]:
     """Write the slices of each patient and yield their rows."""
     for number, plan in enumerate(plans):
@@ -109,6 +120,7 @@ def _patient_rows(
                     kernel=plan.kernel,
                     site=plan.site,
                     seed=seed,
+                    software=software,
                 )
                 write_slice(out / paths[role], image, header)
             row: dict[str, object] = {
@@ -132,10 +144,12 @@ def _patient_rows(
             yield row
 
 
-def _phantom_rows(out: Path, masks: Masks, seed: int, scale: float) -> Iterator[dict[str, object]]:
+def _phantom_rows(
+    out: Path, masks: Masks, seed: int, scale: float, vendors: tuple[Vendor, ...], software: str
+) -> Iterator[dict[str, object]]:
     """Write the phantom scans of each manufacturer and yield their rows; the reference is the noise-free scan."""
     generator = torch.Generator().manual_seed(seed + 7)
-    for v, vendor in enumerate(VENDORS):
+    for v, vendor in enumerate(vendors):
         for kind, repeats in PHANTOM_REPEATS.items():
             detectability = kind.startswith("signal")
             scene = phantom(kind)
@@ -170,6 +184,7 @@ def _phantom_rows(out: Path, masks: Masks, seed: int, scale: float) -> Iterator[
                             kernel=kernel,
                             site=f"SIM-{2 * v + 1:02d}",
                             seed=seed,
+                            software=software,
                         )
                         write_slice(out / paths[role], image, header)
                     yield {
@@ -213,13 +228,25 @@ class Masks:
         self._archive.close()
 
 
-def make_cohort(out: Path, patients: int, seed: int, phantom_scale: float = 1.0) -> int:
-    """Write the cohort and return its number of cases."""
+def make_cohort(
+    out: Path,
+    patients: int,
+    seed: int,
+    phantom_scale: float = 1.0,
+    *,
+    vendors: tuple[Vendor, ...] = VENDORS,
+    software: str = "simulation 1.0",
+    prefix: str = "SIM-",
+) -> int:
+    """Write the cohort and return its number of cases; patient and site ids begin with ``prefix``."""
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    plans = plan_patients(patients, rng, prefix="SIM-P", sites="SIM-", year=2025)
+    plans = plan_patients(patients, rng, prefix=f"{prefix}P", sites=prefix, year=2025, vendors=vendors)
     masks = Masks(out / "masks.npz")
-    rows = [*_patient_rows(plans, out, masks, seed, rng), *_phantom_rows(out, masks, seed, phantom_scale)]
+    rows = [
+        *_patient_rows(plans, out, masks, seed, rng, software),
+        *_phantom_rows(out, masks, seed, phantom_scale, vendors, software),
+    ]
     masks.close()
     with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS, restval="", lineterminator="\n")
@@ -235,9 +262,20 @@ def main() -> None:
     parser.add_argument("--phantoms", type=float, default=1.0, help="factor on the number of phantom scans")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "data")
     parser.add_argument("--seed", type=int, default=20260101)
+    parser.add_argument("--scanner", choices=["label", "D"], default="label", help="scanners in the label, or the fourth")
+    parser.add_argument("--software", default="simulation 1.0", help="software version in the headers")
+    parser.add_argument("--prefix", default="SIM-", help="beginning of patient and site ids")
     arguments = parser.parse_args()
     begun = time.monotonic()
-    count = make_cohort(arguments.out, arguments.patients, arguments.seed, arguments.phantoms)
+    count = make_cohort(
+        arguments.out,
+        arguments.patients,
+        arguments.seed,
+        arguments.phantoms,
+        vendors=(FOURTH_VENDOR,) if arguments.scanner == "D" else VENDORS,
+        software=arguments.software,
+        prefix=arguments.prefix,
+    )
     print(f"{count} simulated cases in {arguments.out} ({time.monotonic() - begun:.0f} s)")
 
 

@@ -29,6 +29,7 @@ class Header:
     kernel: Kernel
     site: str
     seed: int
+    software: str = "simulation 1.0"
 
 
 def uid(*parts: object) -> str:
@@ -51,7 +52,7 @@ def write_slice(path: Path, image_hu: np.ndarray, header: Header) -> None:
     ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "120000"
     ds.AccessionNumber, ds.Modality, ds.ReferringPhysicianName = "", "CT", ""
     ds.Manufacturer, ds.ManufacturerModelName = header.vendor.manufacturer, header.vendor.model
-    ds.StationName, ds.SoftwareVersions = header.site, "simulation 1.0"
+    ds.StationName, ds.SoftwareVersions = header.site, header.software
     ds.StudyDescription, ds.SeriesDescription = "SIMULATED CT", f"SIMULATED {header.series}"
     ds.DerivationDescription = (
         "Simulated by projection of an analytic phantom, photon and electronic noise, filtered back-projection"

@@ -98,6 +98,9 @@ VENDORS = (
     ),
 )
 
+# Not in the label of the demonstration: a fourth manufacturer with one, sharper kernel, for the revalidation study.
+FOURTH_VENDOR = Vendor("Simulated D", "VirtualScan D1", (Kernel("D-Sharp", "hann", 1.00),), 4.0e5)
+
 
 @cache
 def _axes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
