@@ -32,6 +32,9 @@ for _module in (readers_plan, readers_size, readers_simulate, readers_schedule):
             "partial_auc",
             "sensitivity_at_specificity",
             "specificity_at_sensitivity",
+            "expected_utility",
+            "binormal_auc",
+            "proper_auc",
             "mean_score",
             "wafroc",
             "afroc",
@@ -51,6 +54,14 @@ for _module in (readers_plan, readers_size, readers_simulate, readers_schedule):
 @click.option("--at", type=float, default=0.9, show_default=True, help="The fixed specificity or sensitivity.")
 @click.option("--band", type=(float, float), default=(0.8, 1.0), show_default=True, help="Band of the partial AUC.")
 @click.option("--band-of", type=click.Choice(["specificity", "sensitivity"]), default="specificity", show_default=True)
+@click.option(
+    "--curve",
+    type=click.Choice(["empirical", "binormal", "proper"]),
+    default="empirical",
+    show_default=True,
+    help="Curve of the partial AUC, of a figure at a fixed point, or of the expected utility.",
+)
+@click.option("--slope", type=float, default=1.0, show_default=True, help="Of the expected utility.")
 @click.option(
     "--method",
     type=click.Choice(["auto", "or", "dbm", "ustat"]),

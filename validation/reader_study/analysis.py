@@ -197,6 +197,8 @@ def _conventions(plan: AnalysisPlan, method: str, *, nested: bool) -> str:
         parts.append("nested")
     if plan.endpoint in ("sensitivity", "specificity"):
         parts.append("decisions")
+    if plan.endpoint in ("binormal_auc", "proper_auc") or plan.curve != "empirical":
+        parts.append("fitted")
     return conventions(*parts, "test")
 
 

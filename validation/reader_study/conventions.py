@@ -36,6 +36,12 @@ _PARTS = {
         "one "
         "reader alone is a fixed system: its variance is that over cases."
     ),
+    "fitted": (
+        "Fitted curves: maximum likelihood on rating categories with free thresholds (binormal: doi:10.1016/"
+        "0022-2496(69)90019-4; proper: doi:10.1006/jmps.1998.1218), jackknife covariance with every curve fitted again. "
+        "Where the likelihood has no maximum but rises towards the perfect curve, the area is 1 with no case variance "
+        "(MRMCaov does the same); where ratings fix no curve, the analysis is refused."
+    ),
     "standalone": (
         "System against readers: each reader's difference from the system is analysed as one modality "
         "(Obuchowski-Rockette, doi:10.1002/sim.2532), so that the system is fixed, readers are a sample, and the "

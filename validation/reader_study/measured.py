@@ -23,7 +23,7 @@ from validation.reader_study.scores import ReaderScores
 from validation.reader_study.ustatistics import Array
 
 SHARES = ("sensitivity", "specificity", "mean_score")  # averages over cases
-ROC_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity")
+ROC_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity", "expected_utility")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,10 @@ def measure(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
         if plan.covariance == "delong":
             return Measured(values, figures.share_covariance(flat))
         return Measured(values, jackknife_covariance(figures.deleted_shares(flat)))
+    if plan.endpoint in ("binormal_auc", "proper_auc") or plan.curve != "empirical":
+        from validation.reader_study.fitted import measure_fitted
+
+        return measure_fitted(scores, plan)
     return _roc_figure(scores, plan)
 
 
@@ -120,6 +124,8 @@ def roc_figure(plan: AnalysisPlan) -> figures.Figure:
     low, high = plan.band
     if plan.endpoint == "partial_auc":
         return figures.partial_auc(plan.band_of, low, high)
+    if plan.endpoint == "expected_utility":
+        return figures.expected_utility(plan.slope)
     if plan.endpoint == "sensitivity_at_specificity":
         return figures.sensitivity_at_specificity(plan.at)
     return figures.specificity_at_sensitivity(plan.at)

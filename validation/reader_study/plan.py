@@ -16,6 +16,9 @@ Endpoint = Literal[
     "partial_auc",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
+    "expected_utility",
+    "binormal_auc",
+    "proper_auc",
     "mean_score",
     "wafroc",
     "afroc",
@@ -40,6 +43,7 @@ LOCALISATION: tuple[Endpoint, ...] = (
     "lesion_fraction",
     "false_marks",
 )
+CURVE_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity", "expected_utility")
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
 
@@ -75,6 +79,11 @@ class AnalysisPlan:
         The fixed specificity (or sensitivity) of ``sensitivity_at_specificity`` (``specificity_at_sensitivity``).
     band, band_of
         The band of specificity or sensitivity of ``partial_auc``.
+    curve
+        ``empirical``, or the fitted ``binormal`` or ``proper`` curve for ``partial_auc``, both ``..._at_...`` and
+        ``expected_utility``.
+    slope
+        Weight of the false-positive fraction in ``expected_utility``.
     replicates, seed
         For the bootstrap covariance.
     """
@@ -93,6 +102,8 @@ class AnalysisPlan:
     at: float = 0.9
     band: tuple[float, float] = (0.8, 1.0)
     band_of: Literal["specificity", "sensitivity"] = "specificity"
+    curve: Literal["empirical", "binormal", "proper"] = "empirical"
+    slope: float = 1.0
     replicates: int = 2000
     seed: int = 1
 
@@ -117,6 +128,15 @@ class AnalysisPlan:
                 code="RDR-010",
                 where="--at",
             )
+        if self.curve != "empirical" and self.endpoint not in CURVE_FIGURES:
+            raise UsageProblem(
+                f"{self.endpoint} is not a figure of a fitted curve.",
+                code="RDR-011",
+                where="--curve",
+                action=f"Use one of {', '.join(CURVE_FIGURES)}; the area itself is binormal_auc or proper_auc.",
+            )
+        if not self.slope > 0:
+            raise UsageProblem("the slope of the expected utility is positive.", code="RDR-010", where="--slope")
         if self.replicates < 100:
             raise UsageProblem("the bootstrap needs at least 100 replicates.", code="RDR-010", where="--replicates")
         if self.method == "dbm" and self.covariance != "jackknife":
