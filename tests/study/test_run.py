@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -358,3 +359,19 @@ def test_torchscript_answers_the_same_at_the_first_and_at_later_calls(cohort: Co
                 model.predict(batch)
         measure(cohort, tmp_path / run, model, only, cases_per_shard=shards)
     assert shard_path(tmp_path / "whole", 0).read_bytes() == shard_path(tmp_path / "again", 0).read_bytes()
+
+
+def test_resumed_run_uses_the_threads_that_it_was_begun_with(tmp_path: Path) -> None:
+    cohort = open_written(write_cohort(tmp_path / "cohort", 6))
+    before = torch.get_num_threads()
+    folder = tmp_path / "run"
+    torch.set_num_threads(1)
+    try:
+        measure(cohort, folder, entry("Smooth"))
+        (folder / "measurements" / "part-00000.parquet").unlink()
+        torch.set_num_threads(2)
+        measure(cohort, folder, entry("Smooth"))
+        assert json.loads((folder / "measurements" / "settings.json").read_bytes())["threads"] == 1
+        assert torch.get_num_threads() == 2  # put back
+    finally:
+        torch.set_num_threads(before)

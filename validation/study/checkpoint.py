@@ -30,6 +30,8 @@ class Settings:
         Length of a shard.
     batch_voxels
         Pairs (first shard, voxels of a batch from there on). More than one pair if memory ran out on the way.
+    threads
+        Threads of PyTorch on the CPU: how sums are split between threads decides their last bits.
     """
 
     plan: str
@@ -38,6 +40,7 @@ class Settings:
     device_type: str
     cases_per_shard: int
     batch_voxels: tuple[tuple[int, int], ...]
+    threads: int = 1
 
     def voxels_at(self, shard: int) -> int:
         """Return the voxels of a batch in a shard."""
@@ -89,6 +92,7 @@ def load_settings(run_folder: Path, begun: Settings) -> Settings | None:
             device_type=str(record["device_type"]),
             cases_per_shard=int(record["cases_per_shard"]),
             batch_voxels=tuple((int(a), int(b)) for a, b in record["batch_voxels"]),
+            threads=int(record["threads"]),
         )
         kept.voxels_at(0)
     except (ValueError, KeyError, TypeError, AttributeError, OSError):

@@ -23,7 +23,8 @@ def deterministic(device: torch.device) -> Iterator[None]:
     """Make PyTorch repeat itself bit by bit, and put the switches back afterwards.
 
     Deterministic algorithms only (an operation without one raises), cuDNN without autotuning, no TF32, and no fusing of
-    TorchScript operations: that begins after a few calls, so a resumed process would round differently.
+    TorchScript operations: that begins after a few calls, so a resumed process would round differently. The number of
+    threads may be changed inside; it is put back too.
     """
     if device.type == "cuda":  # read once, when cuBLAS starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -33,6 +34,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.deterministic,
         torch.get_float32_matmul_precision(),
         torch.backends.cudnn.allow_tf32,
+        torch.get_num_threads(),
     )
     fusion = _set_fusion([])
     torch.use_deterministic_algorithms(True)
@@ -49,6 +51,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.deterministic = before[2]
         torch.set_float32_matmul_precision(before[3])
         torch.backends.cudnn.allow_tf32 = before[4]
+        torch.set_num_threads(before[5])
 
 
 def _set_fusion(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:

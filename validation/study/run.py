@@ -152,8 +152,10 @@ def run_measurements(
             device_type=device.type,
             cases_per_shard=cases_per_shard or CASES_PER_SHARD.get(device.type, 16),
             batch_voxels=(),
+            threads=torch.get_num_threads(),
         )
         settings = load_settings(run_folder, begun)
+        torch.set_num_threads((settings or begun).threads)  # `deterministic` puts the number back afterwards
         if settings is None:
             limit_bytes = memory_limit_bytes or memory_limit(device)
             voxels = batch_voxels or _probe(measurer, load, wanted, device, limit_bytes)
