@@ -93,6 +93,26 @@ class Tables:
             self.faults,
         )
 
+    def only(self, columns: tuple[str, ...]) -> Tables:
+        """Return the same records with some of the columns."""
+        num = np.array([k for k, c in enumerate(self.numeric) if c in columns], np.intp)
+        cat = np.array([k for k, c in enumerate(self.categorical) if c in columns], np.intp)
+        both = np.concatenate([num, len(self.numeric) + cat])
+
+        def cut(part: Part) -> Part:
+            return Part(part.numbers[:, num], part.codes[:, cat], part.missing[:, both])
+
+        return Tables(
+            tuple(self.numeric[k] for k in num),
+            tuple(self.categorical[k] for k in cat),
+            tuple(self.levels[k] for k in cat),
+            cut(self.train),
+            cut(self.synthetic),
+            None if self.holdout is None else cut(self.holdout),
+            self.left_out,
+            self.faults,
+        )
+
 
 def stack(*parts: Part) -> Part:
     """Return the records of several tables one after the other."""

@@ -4,9 +4,11 @@ Gower's distance is the mean over columns of |difference| / range for numbers an
 that of all tables together, so distances to two references are comparable. A missing cell differs from a present one
 by 1 and from another missing one by 0.
 
-The search is exact. Reference records are sorted by a key that cannot differ by more than the distance does (a signed
-sum of scaled columns), each query starts at its own key and walks outwards, a candidate is left as soon as its partial
-sum passes the second-best distance, and the walk ends where the key alone does. Memory is that of the tables.
+The search is exact and memory is that of the tables. Reference records lie in blocks, one byte per cell, column after
+column. For a query the bytes give a lower bound of the distance to every record of a block at a few processor
+instructions per record; only records whose bound does not pass the second-best distance are measured exactly. Records are
+sorted by a key that cannot differ by more than the distance does, blocks are visited outwards from the query's key, and
+blocks whose keys are too far are not visited.
 
 Reference: Gower 1971, doi:10.2307/2528823.
 """
@@ -25,7 +27,8 @@ import numpy.typing as npt
 
 from validation.metrics.tabular.encoding import Floats, Part, Tables
 
-_CHUNK = 512
+_CHUNK = 64
+_BLOCK = 256
 _MISSING = 9.0  # far outside 0..1, so that a capped difference is 1, and 0 from another missing cell
 TIE = 1e-9  # distances closer than this are ties: sums of the same terms in another order
 
@@ -61,7 +64,7 @@ class Space:
         return np.ascontiguousarray(part.codes[:, self.categorical_order]), np.ascontiguousarray(scaled), key
 
 
-def space(tables: Tables, columns: tuple[str, ...] | None = None) -> Space:
+def space(tables: Tables) -> Space:
     """Return the geometry of the tables: one scaling for all of them, columns ordered so that candidates fail early."""
     low, span = tables.span
     part = tables.train
@@ -107,27 +110,48 @@ def nearest(geometry: Space, queries: Part, references: Part, *, itself: bool = 
 
     Notes
     -----
-    Exact to floating point; time grows with the product of the sizes, memory with their sum.
+    Exact to floating point; time grows with the product of the sizes, memory with their sum. Of records at equal
+    distance the first in the reference table is named.
     """
     codes, numbers, keys = geometry.points(queries)
     ref_codes, ref_numbers, ref_keys = geometry.points(references)
     order = np.argsort(ref_keys, kind="stable")
-    search, columns = _search(), codes.shape[1] + numbers.shape[1]
-    reference = ref_codes[order], ref_numbers[order], ref_keys[order], order.astype(np.int64)
+    columns = codes.shape[1] + numbers.shape[1]
+    step = max(1, min(255, 65_535 // columns))  # of the byte scale: a sum over columns must fit 16 bits
+    cells = _blocks(_bytes(ref_codes[order], ref_numbers[order], step))
+    reference = cells, ref_codes[order], ref_numbers[order], ref_keys[order], order.astype(np.int64)
     own = np.arange(queries.n, dtype=np.int64) if itself else np.full(queries.n, -1, np.int64)
-    first, second = np.empty(queries.n), np.empty(queries.n)
-    index = np.empty(queries.n, np.int64)
-    # neighbouring queries walk over the same reference records, which then stay in the cache
+    first, second = np.full(queries.n, np.inf), np.full(queries.n, np.inf)
+    index = np.full(queries.n, -1, np.int64)
+    asked = _bytes(codes, numbers, step)
+    # queries with like keys share the blocks that are visited, which then stay in the cache
     walk = np.argsort(keys, kind="stable").astype(np.int64)
+    search = _search()
 
     def run(start: int) -> None:
         rows = walk[start : start + _CHUNK]
-        search(rows, codes, numbers, keys, own, *reference, first, second, index)
+        search(rows, asked, codes, numbers, keys, own, step, *reference, first, second, index)
 
-    starts = range(0, queries.n, _CHUNK)
     with ThreadPoolExecutor(threads()) as pool:
-        list(pool.map(run, starts))
-    return Neighbours(first / columns, second / columns, index)
+        list(pool.map(run, range(0, queries.n, _CHUNK)))
+    # sums of the same terms in another order are the same distance
+    return Neighbours(np.round(first / columns, 12), np.round(second / columns, 12), index)
+
+
+def _bytes(codes: npt.NDArray[np.int32], numbers: Floats, step: int) -> npt.NDArray[np.uint8]:
+    """Return records as bytes (n, columns): codes modulo 256 and rounded scaled numbers, both lower-bound true distances.
+
+    A missing number is written 0, whose difference from a number is at most the 1 that it counts.
+    """
+    scaled = np.rint(np.where(numbers == _MISSING, 0.0, numbers) * step)
+    return np.concatenate([(codes % 256).astype(np.uint8), np.clip(scaled, 0, 255).astype(np.uint8)], axis=1)
+
+
+def _blocks(cells: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return bytes as (blocks, columns, records of a block); the last block is filled with copies."""
+    n, columns = cells.shape
+    filled = np.concatenate([cells, np.repeat(cells[-1:], -n % _BLOCK, axis=0)])
+    return np.ascontiguousarray(filled.reshape(-1, _BLOCK, columns).transpose(0, 2, 1))
 
 
 def threads() -> int:
@@ -141,54 +165,71 @@ def _search() -> Callable[..., None]:
     """Compile the search (once per process; the machine code is kept on disk where that can be written)."""
     import numba
 
-    def search(  # noqa: PLR0913
-        rows: Any, codes: Any, numbers: Any, keys: Any, own: Any,
-        ref_codes: Any, ref_numbers: Any, ref_keys: Any, ref_rows: Any, first: Any, second: Any, index: Any,
-    ) -> None:  # fmt: skip
-        n, q, p = ref_keys.shape[0], codes.shape[1], numbers.shape[1]
+    try:
+        return numba.njit(nogil=True, cache=True)(_walk)  # type: ignore[no-any-return]
+    except RuntimeError:  # no place to keep compiled code (a read-only installation)
+        return numba.njit(nogil=True)(_walk)  # type: ignore[no-any-return]
+
+
+def _walk(
+    rows: Any, asked: Any, codes: Any, numbers: Any, keys: Any, own: Any, step: int,
+    cells: Any, ref_codes: Any, ref_numbers: Any, ref_keys: Any, ref_rows: Any, first: Any, second: Any, index: Any,
+) -> None:  # fmt: skip
+    n, q, p = ref_keys.shape[0], codes.shape[1], numbers.shape[1]
+    blocks = cells.shape[0]
+    bound = np.empty(_BLOCK, np.uint16)
+    # first, second: running sums over columns; the caller divides
+    middle = min(blocks - 1, np.searchsorted(ref_keys, keys[rows[len(rows) // 2]]) // _BLOCK)
+    for turn in range(2 * blocks):
+        # 0, +1, -1, +2, -2 ... blocks away from the middle of these queries
+        at = middle + (turn + 1) // 2 if turn % 2 else middle - turn // 2
+        if at < 0 or at >= blocks:
+            continue
+        start = at * _BLOCK
+        stop = min(n, start + _BLOCK)
+        low, high = ref_keys[start], ref_keys[stop - 1]
+        block = cells[at]
         for a in range(rows.shape[0]):
             i = rows[a]
-            best, runner, at = np.inf, np.inf, -1
-            key, me = keys[i], own[i]
-            up = np.searchsorted(ref_keys, key)
-            down = up - 1
-            while True:
-                gap_up = ref_keys[up] - key if up < n else np.inf
-                gap_down = key - ref_keys[down] if down >= 0 else np.inf
-                if min(gap_up, gap_down) > runner + 1e-9 or (gap_up == np.inf and gap_down == np.inf):
-                    break
-                if gap_up <= gap_down:
-                    j = up
-                    up += 1
-                else:
-                    j = down
-                    down -= 1
-                if ref_rows[j] == me:
+            gap = max(low - keys[i], keys[i] - high)
+            if gap > second[i] + 1e-9:
+                continue
+            # rounding to bytes may lengthen each numeric difference by one step
+            limit = np.uint16(min(65_535.0, second[i] * step + p + 1e-6))
+            for r in range(_BLOCK):
+                bound[r] = 0
+            for k in range(q):
+                mine, column = asked[i, k], block[k]
+                for r in range(_BLOCK):
+                    bound[r] += np.uint16(step) if column[r] != mine else np.uint16(0)
+            if p > 0:
+                smallest = np.uint16(65_535)
+                for r in range(_BLOCK):
+                    smallest = min(smallest, bound[r])
+                if smallest > limit:
+                    continue
+            for k in range(q, q + p):
+                mine, column = asked[i, k], block[k]
+                for r in range(_BLOCK):
+                    other = column[r]
+                    bound[r] += np.uint16(max(other, mine) - min(other, mine))
+            for r in range(stop - start):
+                if bound[r] > limit:
+                    continue
+                j = start + r
+                if ref_rows[j] == own[i]:
                     continue
                 total = 0.0
-                k = 0
-                while k < q and total <= runner:
-                    stop = min(k + 8, q)
-                    differ = 0
-                    while k < stop:
-                        differ += codes[i, k] != ref_codes[j, k]
-                        k += 1
-                    total += differ
-                k = 0
-                while k < p and total <= runner:
-                    stop = min(k + 4, p)
-                    while k < stop:
-                        total += min(1.0, abs(numbers[i, k] - ref_numbers[j, k]))
-                        k += 1
-                if total < best or (total == best and ref_rows[j] < at):
-                    runner = best
-                    best = total
-                    at = ref_rows[j]
-                elif total < runner:
-                    runner = total
-            first[i], second[i], index[i] = best, runner, at
-
-    try:
-        return numba.njit(nogil=True, cache=True)(search)  # type: ignore[no-any-return]
-    except RuntimeError:  # no place to keep compiled code (a read-only installation)
-        return numba.njit(nogil=True)(search)  # type: ignore[no-any-return]
+                for k in range(q):
+                    total += codes[i, k] != ref_codes[j, k]
+                for k in range(p):
+                    total += min(1.0, abs(numbers[i, k] - ref_numbers[j, k]))
+                if total < first[i] or (total == first[i] and ref_rows[j] < index[i]):
+                    second[i] = first[i]
+                    first[i] = total
+                    index[i] = ref_rows[j]
+                elif total < second[i]:
+                    second[i] = total
+                else:
+                    continue
+                limit = np.uint16(min(65_535.0, second[i] * step + p + 1e-6))
