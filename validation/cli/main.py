@@ -20,6 +20,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("init", "Begin a study folder for a type of claim"),
         "schema": ("schema", "JSON Schema of protocol and study files, for editors"),
         "check": ("check", "Errors and gaps of a protocol, before any data are opened"),
+        "gaps": ("gaps", "What a pathway asks for the claim, and what of it is missing"),
         "lock": ("lock", "Fix the protocol; later edits are refused"),
         "amend": ("amend", "Record a new version of a locked protocol, with the reason"),
         "deviate": ("deviate", "Record a departure from the protocol"),
@@ -46,7 +47,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Site": {},
     "About": {
-        "list": ("listing", "What is registered: metrics, summaries"),
+        "list": ("listing", "What is there: metrics, summaries, claims, protocols, pathways"),
         "explain": ("explain", "What an error code means"),
         "doctor": ("doctor", "Is this machine ready"),
         "keygen": ("keygen", "Make a key pair to sign with"),
