@@ -31,6 +31,9 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.tabular.discrepancy",
     "validation.metrics.tabular.precision",
     "validation.metrics.tabular.fidelity",
+    "validation.metrics.tabular.agreement",
+    "validation.metrics.tabular.utility",
+    "validation.metrics.longitudinal.survival",
     "validation.metrics.privacy.distances",
     "validation.metrics.privacy.duplicates",
     "validation.metrics.privacy.membership",
@@ -40,6 +43,10 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.privacy.family",
     "validation.metrics.segmentation.lesions",
     "validation.metrics.segmentation.editing",
+    "validation.metrics.generative.distances",
+    "validation.metrics.generative.manifold",
+    "validation.metrics.generative.memorisation",
+    "validation.metrics.generative.diversity",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.
