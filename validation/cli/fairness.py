@@ -44,8 +44,8 @@ STAMP = "not evidence"
 def command(table: Path, as_json: bool, suppress: int | None, **options: Any) -> None:
     """Estimate metrics in every group, with intervals that hold for small ones, and the gaps between groups.
 
-    All gaps of one metric are one family with simultaneous intervals. A group with fewer patients than --minimum is listed
-    and its finding is inconclusive. With --margin the worst group is judged for non-inferiority.
+    All gaps of one metric are one family with simultaneous intervals. A group with fewer patients than --minimum is
+    listed and its finding is inconclusive. With --margin the worst group is judged for non-inferiority.
 
     Example: validation fairness scores.csv --label truth --decision called --by sex,age_band --intersections
     --metric fpr,fnr --cluster patient --margin 0.05
@@ -101,7 +101,14 @@ def fairness(table: Path, **options: Any) -> dict[str, Any]:
     names = [canonical(n.strip()) for n in options["metrics"].split(",") if n.strip()]
     clusters = frame[roles["cluster"]].to_numpy() if roles["cluster"] else None
     arrays = {role: None if c is None else c.to_numpy(float) for role, c in columns.items()}
-    chosen = measures(names, **arrays, clusters=clusters)
+    chosen = measures(
+        names,
+        label=arrays["label"],
+        score=arrays["score"],
+        decision=arrays["decision"],
+        value=arrays["value"],
+        clusters=clusters,
+    )
     margins, everywhere = _margins(options["margins"], names)
     levels = dict(_pair(text, "--levels") for text in options["levels"])
     settings = {

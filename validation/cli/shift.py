@@ -98,9 +98,32 @@ def shift(baseline: str, new: str, **options: Any) -> dict[str, Any]:
         permutations=permutations, seed=options["seed"], device=options["device"], multivariate=tests,
         adjust_for=adjust, minimum_clusters=options["minimum"],
     ).to_dict()  # fmt: skip
+    if options["score"]:
+        report |= _of_scores(before, after, options)
     if headers:
         report["headers"] = header_drift(before, after, headers, cluster=cluster)
     return report
+
+
+def _of_scores(before: pd.DataFrame, after: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the kinds of shift where both cohorts have labels, else the performance expected without them."""
+    from validation.shift.kinds import kinds_of_shift
+    from validation.shift.unlabelled import estimate_performance
+
+    label, score = options["label"], options["score"]
+    if not label:
+        raise UsageProblem("--score needs --label, the truth of the baseline.", code="SHF-001", where="--score")
+    if label in after.columns and after[label].notna().any():
+        kinds = kinds_of_shift(
+            before, after, label=label, score=score, cluster=options["cluster"], alpha=options["alpha"],
+            permutations=options["permutations"] or 999, seed=options["seed"],
+        )  # fmt: skip
+        return {"kinds_of_shift": kinds}
+    found = estimate_performance(
+        before, after, label=label, score=score, threshold=options["threshold"], cluster=options["cluster"],
+        level=1 - options["alpha"], seed=options["seed"],
+    )  # fmt: skip
+    return {"performance_without_labels": found}
 
 
 def _read(text: str, texts: list[str]) -> pd.DataFrame:
@@ -185,6 +208,15 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"  {name} ({c['statistic']}; n {c['n_baseline']} and {c['n_new']}{missing}): {_effect(c['effect'])}"
             )
             text.append(f"    {c['finding']}. {c['reason']}")
+    kinds = report.get("kinds_of_shift")
+    if kinds:
+        text.append(f"\nkind of shift: {kinds['reading']}")
+        for name, k in kinds["kinds"].items():
+            p = "none" if k["p_adjusted"] is None else f"{k['p_adjusted']:.3g}"
+            text.append(f"  {name}: {_effect(k['effect'])}, adjusted p {p}")
+    for method, found in report.get("performance_without_labels", {}).get("methods", {}).items():
+        text.append(f"\nperformance without labels, {method.replace('_', ' ')}. Assumes: {found['assumption']}")
+        text += [f"  {m}: {_effect(e)}" for m, e in found["metrics"].items()]
     changed = [h for h in report.get("headers", []) if h["status"] != "kept"]
     if changed:
         text.append("\nheaders")

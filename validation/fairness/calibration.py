@@ -9,6 +9,7 @@ from scipy import stats
 from validation.estimate import Estimate
 from validation.statistics.clusters import group, mean_covariance
 from validation.statistics.means import mean
+from validation.statistics.sample import Floats
 
 
 def calibration_in_the_large(
@@ -81,7 +82,7 @@ def calibration_error(
     )  # fmt: skip
 
 
-def _pairs(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _pairs(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     known = ~(np.isnan(s) | np.isnan(y))
     if ((s[known] < 0) | (s[known] > 1)).any():

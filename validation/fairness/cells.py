@@ -1,10 +1,10 @@
-"""The groups that were declared: every level of every attribute and, if wanted, of every intersection, also empty ones."""
+"""The groups that were declared: every level of every attribute and, if wanted, intersection, also empty ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from math import prod
 from typing import Any
 
@@ -145,8 +145,8 @@ def bands(column: pd.Series[Any], edges: Sequence[float]) -> pd.Series[Any]:
     ['<20', '20-80', '80-']
     """
     ordered = sorted(edges)
-    names = [f"<{ordered[0]:g}", *(f"{a:g}-{b:g}" for a, b in zip(ordered, ordered[1:], strict=False))]
+    names = [f"<{ordered[0]:g}", *(f"{a:g}-{b:g}" for a, b in pairwise(ordered))]
     names.append(f"{ordered[-1]:g}-")
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
-    codes = np.where(np.isnan(numbers), -1, np.searchsorted(ordered, numbers, side="right"))
-    return pd.Series(pd.Categorical.from_codes(codes, names), index=column.index)
+    codes = np.where(np.isnan(numbers), -1, np.searchsorted(ordered, numbers, side="right")).tolist()
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names)), index=column.index)

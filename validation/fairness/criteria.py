@@ -1,4 +1,4 @@
-"""Named fairness criteria as ranges over groups: demographic parity, equal opportunity, equalised odds, predictive parity."""
+"""Named fairness criteria as ranges over groups: demographic parity, equal opportunity, equalised odds and others."""
 
 from __future__ import annotations
 

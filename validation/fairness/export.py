@@ -11,8 +11,8 @@ def suppress(report: dict[str, Any], minimum: int) -> dict[str, Any]:
 
     A cell is suppressed when it has 1 to ``minimum - 1`` patients. When that leaves a single suppressed cell in an
     attribute, the smallest other non-empty cell is suppressed too, because the one could be had by subtraction
-    (complementary suppression). Gaps of suppressed cells, gaps measured against them, and ranges in which they take part
-    go as well. Empty cells stay: that nobody is in a group says nothing about a person. The record itself is never
+    (complementary suppression). Gaps of suppressed cells, gaps measured against them, and ranges in which they take
+    part go as well. Empty cells stay: that nobody is in a group says nothing about a person. The record itself is never
     changed; suppression is for copies that leave the site.
 
     Parameters

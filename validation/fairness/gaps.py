@@ -1,8 +1,9 @@
 """Gaps between groups from the intervals of the groups: differences, ratios, and the range over all groups.
 
-Every interval here is made by the method of variance estimates recovery (MOVER): the limits of a difference are recovered
-from the limits of its two parts, so that a gap inherits what makes Wilson's or DeLong's interval hold for few cases.
-Simultaneous coverage is by Bonferroni: with m gaps in the family, the parts are estimated at level 1 - alpha/m.
+Every interval here is made by the method of variance estimates recovery (MOVER): the limits of a difference are
+recovered from the limits of its two parts, so that a gap inherits what makes Wilson's or DeLong's interval hold for
+few cases. Simultaneous coverage is by Bonferroni: with m gaps in the family, the parts are estimated at level 1 -
+alpha/m.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from validation.estimate import Estimate
 from validation.fairness.cells import Cell
@@ -62,9 +64,14 @@ def difference(
     (0.2, 0.0524, 0.3339)
     """
     label = f"difference, MOVER from: {a.method}" + (f"; correlation {correlation:.2f}" if correlation else "")
-    counts = {"n": a.n + b.n, "unit": a.unit, "level": a.level, "n_clusters": _sum(a.n_clusters, b.n_clusters)}
+    counts: dict[str, Any] = {
+        "n": a.n + b.n,
+        "unit": a.unit,
+        "level": a.level,
+        "n_clusters": _sum(a.n_clusters, b.n_clusters),
+    }
     if a.value is None or b.value is None:
-        return Estimate.insufficient(a.reason or b.reason, method=label, **counts)  # type: ignore[arg-type]
+        return Estimate.insufficient(a.reason or b.reason, method=label, **counts)
     value = a.value - b.value
     lower = upper = None
     if None not in (a.lower, a.upper, b.lower, b.upper):
@@ -76,7 +83,7 @@ def difference(
             span = limits[1] - limits[0]
             lower, upper = max(-span, lower), min(span, upper)
     reason = "" if lower is not None else a.reason or b.reason or "a group has no interval"
-    return Estimate(value=value, lower=lower, upper=upper, method=label, reason=reason, **counts)  # type: ignore[arg-type]
+    return Estimate(value=value, lower=lower, upper=upper, method=label, reason=reason, **counts)
 
 
 def ratio(a: Estimate, b: Estimate) -> Estimate:
@@ -96,11 +103,16 @@ def ratio(a: Estimate, b: Estimate) -> Estimate:
     (0.5, True)
     """
     label = f"ratio, MOVER from: {a.method}"
-    counts = {"n": a.n + b.n, "unit": "1", "level": a.level, "n_clusters": _sum(a.n_clusters, b.n_clusters)}
+    counts: dict[str, Any] = {
+        "n": a.n + b.n,
+        "unit": "1",
+        "level": a.level,
+        "n_clusters": _sum(a.n_clusters, b.n_clusters),
+    }
     if a.value is None or b.value is None:
-        return Estimate.insufficient(a.reason or b.reason, method=label, **counts)  # type: ignore[arg-type]
+        return Estimate.insufficient(a.reason or b.reason, method=label, **counts)
     if b.value == 0:
-        return Estimate.insufficient("the denominator is zero", method=label, **counts)  # type: ignore[arg-type]
+        return Estimate.insufficient("the denominator is zero", method=label, **counts)
     value, lower, upper = a.value / b.value, None, None
     if None not in (a.lower, a.upper, b.lower, b.upper):
         la, ua, lb, ub = (max(0.0, float(x or 0.0)) for x in (a.lower, a.upper, b.lower, b.upper))
@@ -115,7 +127,7 @@ def ratio(a: Estimate, b: Estimate) -> Estimate:
         lower = min(max(0.0, lower), value)
         upper = None if upper is None else max(upper, value)
     reason = "" if upper is not None else "the denominator may be zero, so the ratio has no upper limit"
-    return Estimate(value=value, lower=lower, upper=upper, method=label, reason=reason, **counts)  # type: ignore[arg-type]
+    return Estimate(value=value, lower=lower, upper=upper, method=label, reason=reason, **counts)
 
 
 def _fieller_lower(a: float, b: float, la: float, ub: float) -> float:
@@ -170,7 +182,9 @@ def extremes(
         lower=max([0.0, *(max(float(p.lower or 0), -float(p.upper or 0)) for p in bounded)])
         if len(bounded) == len(pairs)
         else None,
-        upper=max(max(float(p.upper or 0), -float(p.lower or 0)) for p in bounded) if len(bounded) == len(pairs) else None,
+        upper=max(max(float(p.upper or 0), -float(p.lower or 0)) for p in bounded)
+        if len(bounded) == len(pairs)
+        else None,
         method=f"{label}; largest {top}, smallest {bottom}", n=n, unit=unit, level=level,
         reason="" if len(bounded) == len(pairs) else "a group has no interval",
     )  # fmt: skip
@@ -220,7 +234,7 @@ def correlations(
     return found
 
 
-def _shared(a: Mask, b: Mask, codes: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _shared(a: Mask, b: Mask, codes: NDArray[np.intp]) -> bool:
     return bool(np.intersect1d(codes[a], codes[b], assume_unique=False).size)
 
 

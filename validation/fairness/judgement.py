@@ -72,8 +72,8 @@ def worst_group(
 ) -> Verdict:
     """Judge whether every cell is within the margin (pass), one is shown beyond it (fail), or neither.
 
-    Pass is an intersection-union test: every cell's own one-sided limit at alpha. Fail needs the simultaneous interval of
-    a cell with enough patients. A cell without enough patients, or without an interval, prevents a pass.
+    Pass is an intersection-union test: every cell's own one-sided limit at alpha. Fail needs the simultaneous
+    interval of a cell with enough patients. A cell without enough patients, or without an interval, prevents a pass.
     """
     beyond = [g["name"] for g in gaps if g["finding"] == "exceeds_margin"]
     judged = {name: harm for name, harm in wide.items() if enough[name]}

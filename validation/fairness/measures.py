@@ -1,4 +1,4 @@
-"""What is estimated in every group: rates, areas, calibration and means, each with an interval that holds for few cases."""
+"""What is estimated in every group: rates, areas, calibration, means, with intervals that hold for few cases."""
 
 from __future__ import annotations
 

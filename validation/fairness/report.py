@@ -1,4 +1,4 @@
-"""The fairness report: every declared cell, the gaps with simultaneous intervals, the worst group against the margin."""
+"""The fairness report: every declared cell, gaps with simultaneous intervals, the worst group against the margin."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ def fairness_report(
 ) -> dict[str, Any]:
     """Estimate every measure in every declared cell, the gaps between cells, and judge the worst cell.
 
-    - **Cells**: one row per measure and declared cell, also empty ones, with cases, events, patients and the estimate at
-      level ``1 - plan.alpha``. A cell with fewer patients than ``plan.minimum_clusters`` is listed with its interval, but
-      its finding is inconclusive; patients are those who count for the measure (with the condition, for a sensitivity).
+    - **Cells**: one row per measure and declared cell, also empty ones, with cases, events, patients and the estimate
+      at level ``1 - plan.alpha``. A cell with fewer patients than ``plan.minimum_clusters`` is listed with its
+      interval, but its finding is inconclusive; patients are those who count for the measure (with the condition, for
+      a sensitivity).
     - **Gaps**: the difference of each cell to its reference. All gaps of one measure, over all attributes, are one
       family; their intervals hold together at level ``1 - plan.alpha`` (Bonferroni).
     - **Range**: largest minus smallest cell, and smallest over largest, per attribute (cells with enough patients).
     - **Worst group** (with a margin): non-inferiority of every cell. All must be shown, an intersection-union test, so
-      each is tested at one-sided ``plan.alpha / 2`` without adjustment; one cell too small to tell makes it inconclusive.
+      each is tested at one-sided ``plan.alpha / 2`` without adjustment; one cell too small to tell makes it
+      inconclusive.
 
     There is no margin unless the plan states one; then findings are ``gap_shown`` or ``inconclusive``.
 
@@ -52,7 +54,8 @@ def fairness_report(
         Measures by name, whose estimators take a mask over the rows of ``frame``.
     reference
         ``rest`` (all other cases of the attribute), ``overall``, ``best`` (the cell with the best value, chosen by the
-        data, hence Bonferroni over all pairs), or the name of a cell such as ``sex=M`` for its attribute (others: rest).
+        data, hence Bonferroni over all pairs), or the name of a cell such as ``sex=M`` for its attribute (others:
+        rest).
     margins
         Margin per measure; ``plan.margin`` for the others.
     levels
@@ -61,7 +64,8 @@ def fairness_report(
     Returns
     -------
     dict
-        ``cells``, ``gaps``, ``ranges``, ``worst_group``, ``representation``, ``missing``, ``settings``; plain JSON types.
+        ``cells``, ``gaps``, ``ranges``, ``worst_group``, ``representation``, ``missing``, ``settings``; plain JSON
+        types.
 
     Raises
     ------
@@ -172,9 +176,11 @@ class _Family:
                     "reason": reason,
                 }
             )
-        self.worst: Verdict = worst_group(
-            measure, margin, self.gaps, wide, enough=self.enough, alpha=plan.alpha / 2
-        ) if margin is not None else Verdict(outcome=Outcome.INCONCLUSIVE, reason="", hypothesis="descriptive")  # fmt: skip
+        self.worst: Verdict = (
+            worst_group(measure, margin, self.gaps, wide, enough=self.enough, alpha=plan.alpha / 2)
+            if margin is not None
+            else Verdict(outcome=Outcome.INCONCLUSIVE, reason="", hypothesis="descriptive")
+        )
 
     def at(self, name: str, level: float) -> Estimate:
         """Return the estimate of a cell (or a reference) at a level, computed once."""

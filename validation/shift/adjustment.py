@@ -10,7 +10,7 @@ import pandas as pd
 
 from validation.errors import DataProblem
 from validation.shift import columns
-from validation.shift.groups import Codes
+from validation.shift.groups import Codes, Flags, Floats
 from validation.statistics.clusters import group
 
 QUANTILES = 5
@@ -20,10 +20,10 @@ MAXIMUM_CELLS = 50
 def strata_of(baseline: pd.DataFrame, new: pd.DataFrame, names: Sequence[str], ids: list[Any] | None) -> Codes:
     """Return the stratum of each case, baseline first: equal for all cases of a patient.
 
-    One or two columns are crossed, numbers as fifths of the pooled patients. Where that gives more than 50 cells, strata
-    are fifths of the propensity score instead: the probability of being in the new cohort given the columns, by logistic
-    regression on the pooled patients. A patient's numbers are averaged over cases; a category that varies within a
-    patient becomes the set of its levels.
+    One or two columns are crossed, numbers as fifths of the pooled patients. Where that gives more than 50 cells,
+    strata are fifths of the propensity score instead: the probability of being in the new cohort given the columns,
+    by logistic regression on the pooled patients. A patient's numbers are averaged over cases; a category that varies
+    within a patient becomes the set of its levels.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def strata_of(baseline: pd.DataFrame, new: pd.DataFrame, names: Sequence[str], i
     in_new = np.bincount(units, weights=np.arange(n) >= n0, minlength=count) > 0
     in_old = np.bincount(units, weights=np.arange(n) < n0, minlength=count) > 0
     if int(cells.max()) + 1 > MAXIMUM_CELLS:
-        cells = fifths(_propensity(np.column_stack([v[1] for v in described.values()]), in_new))
+        cells = fifths(propensity(np.column_stack([v[1] for v in described.values()]), in_new))
     both = [s for s in np.unique(cells) if in_new[cells == s].any() and in_old[cells == s].any()]
     if not both:
         raise DataProblem(
@@ -58,15 +58,13 @@ def strata_of(baseline: pd.DataFrame, new: pd.DataFrame, names: Sequence[str], i
     return np.asarray(cells[units], dtype=np.intp)
 
 
-def fifths(values: np.ndarray) -> Codes:  # type: ignore[type-arg]
+def fifths(values: Floats) -> Codes:
     """Return which fifth of the values each lies in, ties together."""
     cuts = np.unique(np.quantile(values, np.arange(1, QUANTILES) / QUANTILES))
     return np.asarray(np.searchsorted(cuts, values, side="left"), dtype=np.intp)
 
 
-def _describe(
-    baseline: pd.DataFrame, new: pd.DataFrame, name: str, units: Codes, count: int
-) -> tuple[Codes, np.ndarray]:  # type: ignore[type-arg]
+def _describe(baseline: pd.DataFrame, new: pd.DataFrame, name: str, units: Codes, count: int) -> tuple[Codes, Floats]:
     """Return stratum codes of each unit and the columns that describe it in a regression."""
     for where, frame in (("baseline", baseline), ("new", new)):
         if name in frame.columns and frame[name].isna().any():
@@ -92,8 +90,8 @@ def _describe(
     return np.asarray(combined, dtype=np.intp).ravel(), has[:, 1:]
 
 
-def _propensity(design: np.ndarray, in_new: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    """Return the linear predictor of ridge logistic regression (penalty 1, standardised columns), by Newton's method."""
+def propensity(design: Floats, in_new: Flags) -> Floats:
+    """Return the linear predictor of ridge logistic regression (penalty 1) on standardised columns, by Newton."""
     x = np.column_stack([np.ones(len(design)), design])
     y = in_new.astype(np.float64)
     penalty = np.diag(np.r_[0.0, np.ones(x.shape[1] - 1)])

@@ -29,11 +29,11 @@ def classifier_test(
 ) -> dict[str, Any]:
     """Test equality of two distributions by the AUC with which a classifier tells unseen cases apart.
 
-    The classifier is a ridge linear discriminant on the standardised columns and 256 random Fourier features of them, so
-    it also sees interactions and differences of spread. It is fitted on four fifths of the patients and scores the rest.
-    Its covariance does not depend on the labels, so one factorisation serves the observed and all reassigned data: the
-    classifier is refitted for each, and the p-value is exact. With strata, columns and labels are centred within strata
-    and the AUC is that within strata.
+    The classifier is a ridge linear discriminant on the standardised columns and 256 random Fourier features of them,
+    so it also sees interactions and differences of spread. It is fitted on four fifths of the patients and scores the
+    rest. Its covariance does not depend on the labels, so one factorisation serves the observed and all reassigned
+    data: the classifier is refitted for each, and the p-value is exact. With strata, columns and labels are centred
+    within strata and the AUC is that within strata.
 
     The interval is DeLong's (Obuchowski's with several cases per patient) for the cross-fitted scores; it takes the
     classifier as given.
@@ -121,7 +121,7 @@ class _Fold:
 
 
 def _areas(scores: Floats, members: Flags, strata: Any) -> Floats:
-    """Return the AUC (b,) of scores (N, b) for memberships (b, N), within strata, weighted by their numbers of pairs."""
+    """Return the AUC (b,) of scores (N, b) for memberships (b, N), within strata, weighted by pairs."""
     total, pairs = np.zeros(len(members)), np.zeros(len(members))
     for s in np.unique(strata):
         inside = strata == s

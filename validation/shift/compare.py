@@ -19,7 +19,6 @@ from validation.shift.report import ShiftReport
 from validation.statistics.hypotheses import one_sided_p
 
 Multiplicity = Literal["holm", "bonferroni", "benjamini_hochberg", "none"]
-Test = Literal["mmd", "energy", "classifier"]
 POWER = 0.8
 _Z_POWER = 0.8416212335729143  # normal quantile of 80 %
 
@@ -35,7 +34,7 @@ def compare(
     permutations: int = 999,
     seed: int = 1,
     device: str = "cpu",
-    multivariate: Sequence[Test] = (),
+    multivariate: Sequence[str] = (),
     multivariate_columns: Sequence[str] | None = None,
     adjust_for: Sequence[str] = (),
     minimum_clusters: int = 5,
@@ -46,11 +45,11 @@ def compare(
     For every variable: the effect size of its statistic with an interval, a permutation p-value of "no difference" with
     patients as units, and the smallest difference that would have been found. With a margin also the p-value of "the
     difference is at least the margin" (a one-sided test at alpha from the interval at level ``1 - 2 alpha``; for the
-    standardised difference two one-sided tests). Both kinds of p-value are adjusted over the variables; the multivariate
-    tests are a family of their own.
+    standardised difference two one-sided tests). Both kinds of p-value are adjusted over the variables; the
+    multivariate tests are a family of their own.
 
-    Findings: ``equivalent`` when the adjusted equivalence p-value is at most alpha (also when a difference is detectable);
-    else ``shifted`` when the adjusted p-value of no difference is; else ``inconclusive``.
+    Findings: ``equivalent`` when the adjusted equivalence p-value is at most alpha (also when a difference is
+    detectable); else ``shifted`` when the adjusted p-value of no difference is; else ``inconclusive``.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ def compare(
     device
         Torch device of the multivariate tests.
     multivariate, multivariate_columns
-        Joint tests, and the columns they use (all variables if not given).
+        Joint tests (``mmd``, ``energy``, ``classifier``), and the columns they use (all variables if not given).
     adjust_for
         Columns whose mix may differ between the cohorts without being a shift (case mix, dose, kernel): cohorts are
         compared, and patients exchanged, within their strata.
@@ -136,7 +135,7 @@ def shift_report(
 
 
 def enough_permutations(family: int, alpha: float) -> int:
-    """Return a number of permutations with which every variable of a family can still be significant with room to spare.
+    """Return a number of permutations with which every variable of a family can still be significant.
 
     >>> enough_permutations(1, 0.05), enough_permutations(40, 0.05)
     (999, 3999)
@@ -188,7 +187,9 @@ def _test(
     units: Mapping[str, str],
 ) -> Tested:
     name, n0 = variable.column, len(baseline)
-    codes, levels, values = None, [], None
+    codes: Codes | None = None
+    values: Floats | None = None
+    levels: list[str] = []
     if variable.statistic == "chi2":
         codes, levels = columns.category(baseline, new, name)
         keep = codes >= 0

@@ -94,7 +94,7 @@ def decide(tests: Sequence[Tested], alpha: float) -> tuple[Comparison, ...]:
                 missing_new=t.missing[1],
                 finding=finding,
                 reason=reason,
-            )  # fmt: skip
+            )
         )
     return tuple(decided)
 
@@ -124,7 +124,7 @@ def _finding(t: Tested, effect: Estimate, alpha: float) -> tuple[Finding, str]:
     smallest = (
         ""
         if t.minimum_detectable is None
-        else f"; a difference of {quantity(t.minimum_detectable, effect.unit)} would have been found with 80 % probability"
+        else f"; {quantity(t.minimum_detectable, effect.unit)} would have been found with 80 % probability"
     )
     against = "" if t.margin is None else f", and one as large as the margin, {number(t.margin)}, is not excluded"
     return Finding.INCONCLUSIVE, f"No difference is shown ({told}upper limit {upper}{smallest}){against}."

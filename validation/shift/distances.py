@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from validation.estimate import Estimate
-from validation.shift.groups import Flags, Floats, Groups, weights
+from validation.shift.groups import Codes, Flags, Floats, Groups, weights
 from validation.shift.influence import Influence, influence, lower_limit, multiplier_norms, quantile
 
 _GRID = 200
@@ -72,7 +72,7 @@ class _Ordered(Distance):
         super().__init__(groups, seed=seed)
 
     def process(self, members: Flags) -> Floats:
-        """Return D (b, K): distribution function of the new cohort minus that of the baseline, at the distinct values."""
+        """Return D (b, K): distribution function of the new cohort minus that of the baseline."""
         signed = weights(self.groups, members)[:, self.order]
         return np.asarray(np.cumsum(signed, axis=1)[:, self.ends])
 
@@ -105,11 +105,11 @@ class _Ordered(Distance):
         if len(self.grid) == len(exact):
             return exact
         edges = np.r_[0, self.grid[:-1] + 1]
-        return np.add.reduceat(exact, edges)
+        return np.asarray(np.add.reduceat(exact, edges))
 
     def spacing(self) -> Floats:
         """Return the length from each distinct value to the next (0 after the last)."""
-        return np.r_[np.diff(self.points), 0.0]
+        return np.asarray(np.r_[np.diff(self.points), 0.0])
 
 
 class KolmogorovSmirnov(_Ordered):
@@ -159,12 +159,10 @@ class KolmogorovSmirnov(_Ordered):
         together = 1 / float((np.bincount(self.groups.units[inside], weights=w) ** 2).sum())
         if together >= independent * (1 - 1e-9):
             return np.full(len(p), independent)
-        only = Groups(
-            new=self.groups.new[inside], units=self.groups.units[inside], strata=self.groups.strata,
-            shared=self.groups.shared, first=self.groups.first,
-        )  # fmt: skip
         sums = np.zeros((self.groups.count, len(p)))
-        np.add.at(sums, only.units, w[:, None] * ((self.x[inside][:, None] <= self.points[self.grid]) - p))
+        np.add.at(
+            sums, self.groups.units[inside], w[:, None] * ((self.x[inside][:, None] <= self.points[self.grid]) - p)
+        )
         variance = (sums**2).sum(axis=0)
         binomial = p * (1 - p)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -301,7 +299,7 @@ class ChiSquared(Distance):
 
     label = "total variation distance of the shares of levels"
 
-    def __init__(self, codes: np.ndarray, n_levels: int, groups: Groups, *, seed: int) -> None:  # type: ignore[type-arg]
+    def __init__(self, codes: Codes, n_levels: int, groups: Groups, *, seed: int) -> None:
         self.indicators = (codes[:, None] == np.arange(n_levels)).astype(np.float64)
         self.share = self.indicators.mean(axis=0)
         self._found: Influence | None = None

@@ -11,7 +11,7 @@ from validation.errors import DataProblem
 BINS = 64
 
 
-def image_features(images: npt.NDArray[np.floating] | npt.NDArray[np.integer]) -> pd.DataFrame:  # type: ignore[type-arg]
+def image_features(images: npt.NDArray[np.floating] | npt.NDArray[np.integer]) -> pd.DataFrame:
     """Return one row of features per image of a stack (n, rows, columns).
 
     In the unit of the image: ``mean``, ``sd``, ``p05``, ``p50``, ``p95``, ``noise_sd`` (robust spread of a second

@@ -23,7 +23,8 @@ class Groups:
     """Cases of a baseline and a new cohort, pooled.
 
     ``new`` (N,) tells the cohort of a case, ``units`` (N,) its patient, numbered from 0, ``strata`` (U,) the stratum of
-    a patient. ``first`` (U,) is True for patients of the new cohort; ``shared`` (U,) for patients with cases in both,
+    a patient, within which cohorts are compared, and ``exchange`` (U,) the set within which patients are exchanged (the
+    stratum, or a finer one). ``first`` (U,) is True for patients of the new cohort; ``shared`` (U,) for patients with cases in both,
     whose two sets of cases are exchanged as a pair.
     """
 
@@ -32,6 +33,7 @@ class Groups:
     strata: Codes
     shared: Flags
     first: Flags
+    exchange: Codes
 
     @property
     def count(self) -> int:
@@ -51,17 +53,17 @@ class Groups:
         """Return the groups of some cases, units without a case left out."""
         kept, units = np.unique(self.units[keep], return_inverse=True)
         new = self.new[keep]
-        return make(new, units, self.strata[kept])
+        return make(new, units, self.strata[kept], self.exchange[kept])
 
     def assignments(self, replicates: int, seed: int) -> Iterator[Flags]:
-        """Yield blocks (b, N) of reassigned cohort membership: patients are exchanged within strata, shared ones flipped.
+        """Yield blocks (b, N) of reassigned membership: patients are exchanged within strata, shared ones flipped.
 
         All reassignments form a group that leaves the null distribution unchanged if, within a stratum, patients of the
         two cohorts are exchangeable; with 1 added for the observed one the p-value is exact at any sample size.
         """
         rng = np.random.Generator(np.random.Philox(seed))
         rows = max(1, _BLOCK // len(self.units))
-        movable = [np.flatnonzero((self.strata == s) & ~self.shared) for s in np.unique(self.strata)]
+        movable = [np.flatnonzero((self.exchange == s) & ~self.shared) for s in np.unique(self.exchange)]
         both = np.flatnonzero(self.shared)
         for start in range(0, replicates, rows):
             b = min(rows, replicates - start)
@@ -76,23 +78,32 @@ class Groups:
             yield np.where(self.shared[self.units], self.new ^ flips[:, self.units], of_unit[:, self.units])
 
     def smallest_p(self, replicates: int) -> float:
-        """Return the smallest p-value these patients can give: few patients have few reassignments."""
+        """Return the smallest p-value these patients can give: few patients have few reassignments.
+
+        Where all strata are balanced, exchanging the cohorts as a whole gives the same distance, so the best is 2 in
+        all ways.
+        """
         from math import comb
 
-        ways = 2.0 ** int(self.shared.sum())
-        for s in np.unique(self.strata):
-            members = (self.strata == s) & ~self.shared
-            ways = min(ways * comb(int(members.sum()), int(self.first[members].sum())), 1e18)
-        return max(1 / ways, 1 / (1 + replicates))
+        ways, balanced = 2 ** int(self.shared.sum()), True
+        for s in np.unique(self.exchange):
+            members = (self.exchange == s) & ~self.shared
+            n, new = int(members.sum()), int(self.first[members].sum())
+            ways *= comb(n, new) if n <= 500 else 10**18
+            balanced &= n == 2 * new
+        return max((2 if balanced else 1) / min(ways, 10**18), 1 / (1 + replicates))
 
 
-def make(new: Flags, units: Codes, strata: Codes) -> Groups:
-    """Return groups from membership of cases, units of cases and strata of units."""
+def make(new: Flags, units: Codes, strata: Codes, exchange: Codes | None = None) -> Groups:
+    """Return groups from membership of cases, units of cases, and strata and exchange sets of units."""
     count = len(strata)
     in_new = np.bincount(units, weights=new, minlength=count)
     size = np.bincount(units, minlength=count)
     shared = (in_new > 0) & (in_new < size)
-    return Groups(new=new, units=units, strata=strata, shared=shared, first=in_new == size)
+    return Groups(
+        new=new, units=units, strata=strata, shared=shared, first=in_new == size,
+        exchange=strata if exchange is None else exchange,
+    )  # fmt: skip
 
 
 def pool(
@@ -164,14 +175,15 @@ def bundle(groups: Groups, maximum: int, seed: int) -> Groups:
     rng = np.random.Generator(np.random.Philox(seed))
     unit_of = np.empty(groups.count, dtype=np.intp)
     strata: list[int] = []
+    exchange: list[int] = []
     for s in np.unique(groups.strata):
         for kind in (groups.first & ~groups.shared, ~groups.first & ~groups.shared, groups.shared):
             members = rng.permutation(np.flatnonzero((groups.strata == s) & kind))
             full = len(members) // k * k
             bundles = np.arange(full) // k
             unit_of[members[:full]] = len(strata) + bundles
-            strata += [2 * int(s)] * (full // k)
             rest = len(members) - full
-            unit_of[members[full:]] = len(strata) + np.arange(rest)
-            strata += [2 * int(s) + 1] * rest
-    return make(groups.new, unit_of[groups.units], np.array(strata, dtype=np.intp))
+            unit_of[members[full:]] = len(strata) + full // k + np.arange(rest)
+            strata += [int(s)] * (full // k + rest)
+            exchange += [2 * int(s)] * (full // k) + [2 * int(s) + 1] * rest
+    return make(groups.new, unit_of[groups.units], np.array(strata, dtype=np.intp), np.array(exchange, dtype=np.intp))

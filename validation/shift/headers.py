@@ -37,7 +37,8 @@ def header_drift(
 
     Examples
     --------
-    >>> rows = header_drift(pd.DataFrame({"kernel": ["B30", "B30"]}), pd.DataFrame({"kernel": ["B30", "Br40"]}), ["kernel"])
+    >>> before, after = pd.DataFrame({"kernel": ["B30", "B30"]}), pd.DataFrame({"kernel": ["B30", "Br40"]})
+    >>> rows = header_drift(before, after, ["kernel"])
     >>> [(r["value"], r["status"]) for r in rows]
     [('B30', 'kept'), ('Br40', 'new')]
     """

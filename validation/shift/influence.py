@@ -1,14 +1,15 @@
 """How much each patient moves a difference between two cohorts, and limits for the size of the true difference.
 
 Every distance here is a norm of a difference D of two means (distribution functions at points, shares of levels, kernel
-mean embeddings). A bootstrap around the norm of the estimate does not cover: the norm is biased upwards and cannot be below
-zero. Two facts give honest limits.
+mean embeddings). A bootstrap around the norm of the estimate does not cover: the norm is biased upwards and cannot be
+below zero. Two facts give honest limits.
 
-- Upper: a norm is the largest of <D, h> over a dual unit ball. At the true best h the estimate <D^, h> is normal about the
-  true norm, and is at most the norm of D^. So the norm of D^ plus a quantile times the largest standard error over h is an
-  upper limit. It is the intersection-union bound: every direction is bounded by itself, without multiplicity.
-- Lower: by the triangle inequality the norm of D^ differs from the true one by at most the norm of D^ - D, whose quantile
-  comes from a multiplier bootstrap of patients.
+- Upper: a norm is the largest of <D, h> over a dual unit ball. At the true best h the estimate <D^, h> is normal
+  about the true norm, and is at most the norm of D^. So the norm of D^ plus a quantile times the largest standard
+  error over h is an upper limit. It is the intersection-union bound: every direction is bounded by itself, without
+  multiplicity.
+- Lower: by the triangle inequality the norm of D^ differs from the true one by at most the norm of D^ - D, whose
+  quantile comes from a multiplier bootstrap of patients.
 
 Both limits are conservative, and less so for few directions (one binary variable) than for many.
 """
@@ -21,14 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from validation.shift.groups import Floats, Groups, weights
+from validation.shift.groups import Codes, Floats, Groups, weights
 
 MULTIPLIERS = 999
 
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """Contribution of each patient to D^ - D: ``rows`` (U, K), whose cross product is the CR3 covariance, and its df."""
+    """Contribution of each patient to D^ - D: ``rows`` (U, K); their cross product is the CR3 covariance."""
 
     rows: Floats
     df: float
@@ -44,8 +45,8 @@ def influence(groups: Groups, columns: Floats) -> Influence:
 
     .. math:: \psi_g = \sqrt{\tfrac{G-1}{G}}\sum_{i\in g} c_i (y_i - \bar y_{k(i)}) / (1 - \sum_{i\in g}|c_i|)
 
-    with the signed case weights c and the mean of the case's cohort and stratum. The degrees of freedom are Welch's, with
-    Kish's effective number of patients in each cohort.
+    with the signed case weights c and the mean of the case's cohort and stratum. The degrees of freedom are Welch's,
+    with Kish's effective number of patients in each cohort.
     """
     c = weights(groups, groups.new[None, :])[0]
     of_case = groups.strata[groups.units]
@@ -74,7 +75,7 @@ def influence(groups: Groups, columns: Floats) -> Influence:
     return Influence(rows=rows, df=float(df))
 
 
-def _sums(codes: np.ndarray, columns: Floats, count: int) -> Floats:  # type: ignore[type-arg]
+def _sums(codes: Codes, columns: Floats, count: int) -> Floats:
     if len(codes) == 0:
         return np.zeros((count, columns.shape[1]))
     order = np.argsort(codes, kind="stable")

@@ -18,8 +18,9 @@ SERIES = "series"
 def table_of_arrays(path: Path, key: str | None = None) -> pd.DataFrame:
     """Return the arrays of an NPZ archive as a table with one row per case.
 
-    A one-dimensional array is a column; (n, d) gives columns ``name_0`` to ``name_<d-1>``; (n, rows, columns) is a stack
-    of images and gives its features (:func:`~validation.shift.features.image_features`). All must have the same n.
+    A one-dimensional array is a column; (n, d) gives columns ``name_0`` to ``name_<d-1>``; (n, rows, columns) is a
+    stack of images and gives its features (:func:`~validation.shift.features.image_features`). All must have the same
+    n.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def table_of_images(folder: Path) -> pd.DataFrame:
         stack = array[None] if array.ndim == 2 else array
         mean = image_features(stack).mean()
         series = hashlib.sha256(header.series_uid.encode()).hexdigest()[:12]
-        rows.append({SERIES: series, **header.tags, **mean.to_dict()})
+        rows.append({SERIES: series, **header.tags, **{str(k): v for k, v in mean.items()}})
     if not rows:
         raise DataProblem("there is no DICOM image below this folder.", code="SHF-007", where=str(folder))
     return pd.DataFrame(rows)

@@ -37,7 +37,7 @@ def entries(groups: Groups) -> tuple[Groups, Codes, Floats]:
     """Return groups with one case per entry (unit and cohort), the entry of each case, and the sizes of entries."""
     key = groups.units * 2 + groups.new
     kept, of_case = np.unique(key, return_inverse=True)
-    reduced = make((kept % 2).astype(bool), (kept // 2).astype(np.intp), groups.strata)
+    reduced = make((kept % 2).astype(bool), (kept // 2).astype(np.intp), groups.strata, groups.exchange)
     return reduced, of_case, np.bincount(of_case).astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Joint tests of many variables: kernel mean discrepancy, energy distance, and a classifier that tells the cohorts apart."""
+"""Joint tests of many variables: kernel mean discrepancy, energy distance, and a classifier between cohorts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def joint_tests(
     device: str = "cpu",
     minimum_clusters: int = 5,
 ) -> list[Tested]:
-    """Return the joint tests of the named columns: numbers standardised by the pooled cohorts, categories as 0/1 columns.
+    """Return joint tests of named columns: numbers standardised by the pooled cohorts, categories as 0/1 columns.
 
     Only cases with a value in every column take part; the others are counted as missing.
 
@@ -115,10 +115,10 @@ def kernel_test(
     r"""Test equality of two multivariate distributions by a kernel.
 
     ``mmd``: the unbiased squared maximum mean discrepancy with Gaussian kernels :math:`\exp(-|x-y|^2/\ell^2)` at five
-    bandwidths around the median distance. Each is standardised by its mean and spread over the observed and all reassigned
-    data, and the largest counts, compared with the largest of every reassignment; so the choice of bandwidth is inside the
-    test. The effect is the discrepancy at the median bandwidth, between 0 and root 2. ``energy``: the same with the kernel
-    :math:`-|x-y|`; the effect is the energy distance of the standardised columns.
+    bandwidths around the median distance. Each is standardised by its mean and spread over the observed and all
+    reassigned data, and the largest counts, compared with the largest of every reassignment; so the choice of
+    bandwidth is inside the test. The effect is the discrepancy at the median bandwidth, between 0 and root 2.
+    ``energy``: the same with the kernel :math:`-|x-y|`; the effect is the energy distance of the standardised columns.
 
     Pairs of the same patient are left out of the statistic. With more than 2048 patients they move in bundles.
 
