@@ -60,7 +60,7 @@ def run(table: pd.DataFrame | ReaderScores, **settings: Any) -> Analysis:
 def test_one_reader_is_inconclusive_unless_readers_are_fixed(settings: dict[str, Any]) -> None:
     result = run(study(1, 2, 20, 20), **settings)
     fixed = settings.get("effects") is Effects.FRRC
-    assert (result.differences[0]["verdict"] == "inconclusive") is not fixed
+    assert (result.differences[0]["lower"] is not None) is fixed
 
 
 @pytest.mark.parametrize("settings", METHODS, ids=lambda s: "-".join(map(str, s.values())))
@@ -230,3 +230,23 @@ def test_p_value_interval_and_verdict_never_disagree(claim: Claim, margin: float
     found = compare(estimate, 0.02**2, 14.2, claim=claim, margin=margin)
     assert found.p_value is not None
     assert (found.outcome is Outcome.PASS) == (found.p_value < 0.025)
+
+
+@pytest.mark.parametrize(
+    ("claim", "estimate", "outcome"),
+    [
+        (Claim.NON_INFERIORITY, 0.0, Outcome.PASS),
+        (Claim.NON_INFERIORITY, -0.05, Outcome.INCONCLUSIVE),
+        (Claim.NON_INFERIORITY, -0.2, Outcome.FAIL),
+        (Claim.EQUIVALENCE, 0.0, Outcome.PASS),
+        (Claim.EQUIVALENCE, 0.05, Outcome.INCONCLUSIVE),
+        (Claim.EQUIVALENCE, 0.2, Outcome.FAIL),
+        (Claim.SUPERIORITY, 0.2, Outcome.PASS),
+        (Claim.SUPERIORITY, 0.05, Outcome.INCONCLUSIVE),
+        (Claim.SUPERIORITY, -0.2, Outcome.FAIL),
+    ],
+)
+def test_fail_means_that_the_whole_interval_lies_on_the_wrong_side(
+    claim: Claim, estimate: float, outcome: Outcome
+) -> None:
+    assert compare(estimate, 0.0004, 20.0, claim=claim, margin=0.05).outcome is outcome

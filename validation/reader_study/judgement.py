@@ -64,7 +64,8 @@ def compare(
     Returns
     -------
     Comparison
-        ``pass`` if the claim is met, ``fail`` if it is not, ``inconclusive`` if no interval can be formed.
+        As everywhere in this package: ``pass`` if the whole interval meets the claim, ``fail`` if the whole interval
+        lies on the wrong side, ``inconclusive`` if it reaches both sides or cannot be formed.
 
     References
     ----------
@@ -96,29 +97,30 @@ def compare(
     if claim is Claim.NON_INFERIORITY:
         statistic = (estimate + margin) / se
         p = float(law.sf(statistic))
-        met = lower > -margin
+        met, contradicted = lower > -margin, upper < -margin
         reason = f"{interval}; its lower limit is {'above' if met else 'not above'} −{margin:g}"
     elif claim is Claim.EQUIVALENCE:
         above, below = (estimate + margin) / se, (estimate - margin) / se
         p = max(float(law.sf(above)), float(law.cdf(below)))
         statistic = above if law.sf(above) >= law.cdf(below) else below
-        met = -margin < lower and upper < margin
+        met, contradicted = -margin < lower and upper < margin, upper < -margin or lower > margin
         reason = f"{interval}; it lies {'within' if met else 'not within'} ±{margin:g}"
     elif margin > 0:
         statistic = (estimate - margin) / se
         p = float(law.sf(statistic))
-        met = lower > margin
+        met, contradicted = lower > margin, upper < margin
         reason = f"{interval}; its lower limit is {'above' if met else 'not above'} {margin:g}"
     else:
         statistic = estimate / se
         p = 2 * float(law.sf(abs(statistic)))
-        met = lower > 0 or (upper < 0 and not directed)
+        met, contradicted = lower > 0 or (upper < 0 and not directed), upper < 0 and directed
         higher = a if estimate > 0 else b
         excluded = lower > 0 or upper < 0
         reason = f"{interval}; it {f'excludes 0, {higher} being higher' if excluded else 'includes 0'}"
+    outcome = Outcome.PASS if met else Outcome.FAIL if contradicted else Outcome.INCONCLUSIVE
     return Comparison(
         estimate=estimate, se=se, df=df if math.isfinite(df) else None, lower=lower, upper=upper,
-        statistic=float(statistic), p_value=min(p, 1.0), outcome=Outcome.PASS if met else Outcome.FAIL, reason=reason,
+        statistic=float(statistic), p_value=min(p, 1.0), outcome=outcome, reason=reason,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def difference_rows(
     for (names, c), p in zip(found, adjusted, strict=True):
         outcome, reason = c.outcome, c.reason
         if p is not None and outcome is Outcome.PASS and p >= limit:
-            outcome, reason = Outcome.FAIL, f"{reason}; not significant after Holm's adjustment (p = {p:.4g})"
+            outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; not significant after Holm's adjustment (p = {p:.4g})"
         rows.append(
             {
                 "a": names[0],

@@ -42,6 +42,7 @@ from validation.study.progress import show_progress
 from validation.study.run import resolve_device, run_measurements
 from validation.study.samples import read_cases, read_measurement_table
 from validation.study.spec import Study
+from validation.study.virtual_readers import read_run
 
 LOCK_FILE = "protocol.lock.yaml"
 INPUTS_FILE = "inputs.json"
@@ -189,6 +190,9 @@ def judge_run(run: Path, protocol: Protocol | None = None, *, finished: str | No
     record = locks.read_lock(run / LOCK_FILE)
     chosen = protocol or record.parsed()
     sections = judge(chosen, read_cases(run), read_measurement_table(run))
+    readers = read_run(run, chosen)
+    if readers:
+        sections["reader_study"] = readers
     return assemble(run, record, chosen, read_inputs(run), sections, finished=finished or utc_now())
 
 
