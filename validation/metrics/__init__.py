@@ -47,6 +47,7 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.generative.manifold",
     "validation.metrics.generative.memorisation",
     "validation.metrics.generative.diversity",
+    "validation.metrics.generative.features",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.

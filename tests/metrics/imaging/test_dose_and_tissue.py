@@ -160,7 +160,7 @@ def test_a_small_false_air_cavity_passes_the_global_scores_and_is_found():
     pair = batch(cavity), batch(reference)
     assert mae(*pair).item() - mae(batch(output), batch(reference)).item() < 1
     spoilt = ssim(*pair, data_range=4000).item()
-    assert ssim(batch(output), batch(reference), data_range=4000).item() - spoilt < 0.01
+    assert ssim(batch(output), batch(reference), data_range=4000).item() - spoilt < 0.03
     assert psnr(*pair, data_range=4000).item() > 35
     rule = {"spacing_mm": ONE, "upper": -400.0}
     assert largest_false_tissue(*pair, mask, **rule).item() == pytest.approx(0.032)  # 2 x 2 x 2 is left, 24 come back
