@@ -28,6 +28,7 @@ from validation.reader_study.rows import Pairs, difference_rows, modality_rows, 
 from validation.reader_study.scores import ReaderScores
 
 Array = NDArray[np.float64]
+_REPLICATES = 199
 
 
 def measure_fitted(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
@@ -57,10 +58,11 @@ def measure_fitted(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
             counts, place = rating_counts(scores.score[r, m], scores.positive)
             patterns = [(k, c) for k in (0, 1) for c in range(counts.shape[1]) if counts[k, c] > 0]
             without = [counts - _one(counts.shape, k, c) for k, c in patterns]
-            fits = fit_curves([counts, *without], curve)
-            bad = next((why for why in fits.reason if why), "")
+            whole = fit_curves([counts], curve)
+            fits = fit_curves(without, curve, near=whole.shape[0])
+            bad = next((why for why in (*whole.reason, *fits.reason) if why), "")
             if bad:
-                left = "" if fits.reason[0] else " once a case is left out"
+                left = "" if whole.reason[0] else " once a case is left out"
                 raise DataProblem(
                     f"the {curve} curve of reader {reader} under {modality} cannot be fitted{left}: {bad}.",
                     code="RDR-017",
@@ -69,9 +71,8 @@ def measure_fitted(scores: ReaderScores, plan: AnalysisPlan) -> Measured:
                     action="Use the empirical figure (--endpoint auc or --curve empirical), or the analysis that the "
                     "protocol fixed for this event.",
                 )
-            found = _figures(fits, plan)
-            values.append(found[0])
-            lookup = {pattern: found[i + 1] for i, pattern in enumerate(patterns)}
+            values += _figures(whole, plan)
+            lookup = dict(zip(patterns, _figures(fits, plan), strict=True))
             deleted.append([lookup[int(p), int(c)] for p, c in zip(scores.positive, place, strict=True)])
     shape = (1, len(scores.readers), len(scores.modalities))
     return Measured(np.array(values).reshape(shape), jackknife_covariance(np.array(deleted)[None]))
@@ -89,7 +90,8 @@ def curve_fits(scores: ReaderScores) -> list[dict[str, Any]]:
     """Return, per reader and modality, the empirical AUC beside both fitted curves with a test of their fit.
 
     Keys: ``reader``, ``modality``, ``empirical_auc``, and ``binormal`` and ``proper`` with ``auc``, ``parameters``,
-    ``goodness_of_fit`` (Pearson's chi-square, ``df``, ``p_value``), ``perfect``, ``reason``. A reader who lacks one
+    ``goodness_of_fit`` (Pearson's chi-square; where counts are too small for it, a parametric bootstrap of the
+    binormal deviance), ``perfect``, ``reason``. A reader who lacks one
     class of cases has a reason and no numbers.
     """
     from scipy import stats
@@ -145,7 +147,7 @@ def fit_statement(rows: list[dict[str, Any]]) -> str:
         missing = sum(bool(row[curve]["reason"]) for row in rows)
         parts.append(
             f"{curve} curves: {len(rows) - missing} of {len(rows)} fitted, fit could be tested for {len(tested)}, "
-            f"rejected for {poor} (Pearson chi-square, 5 % over all of them after Bonferroni)"
+            f"rejected for {poor} (5 % over all of them after Bonferroni)"
         )
     return "; ".join(parts) + "."
 
@@ -180,17 +182,18 @@ def _figures(fits: FittedCurves, plan: AnalysisPlan) -> list[float]:
 def _fit_row(fit: FittedCurves, counts: Array, i: int, chi2: Any) -> dict[str, Any]:
     names = ("a", "b") if fit.curve == "binormal" else ("d_a", "c")
     expected = fit.expected[i]
-    test: dict[str, Any] = {"statistic": None, "df": None, "p_value": None, "reason": fit.reason[i]}
+    test: dict[str, Any] = {"method": None, "statistic": None, "df": None, "p_value": None, "reason": fit.reason[i]}
     if fit.perfect[i]:
         test["reason"] = "the curve is perfect: every count is fitted exactly in the limit"
     elif expected is not None:
         statistic, df, why = goodness_of_fit(fitted_categories(counts), expected)
-        test = {
-            "statistic": statistic,
-            "df": df or None,
-            "p_value": None if statistic is None else float(chi2.sf(statistic, df)),
-            "reason": why,
-        }
+        if statistic is not None:
+            p = float(chi2.sf(statistic, df))
+            test = {"method": "Pearson chi-square", "statistic": statistic, "df": df, "p_value": p, "reason": ""}
+        elif fit.curve == "binormal":
+            test = _bootstrap_of_fit(fitted_categories(counts), expected)
+        else:
+            test["reason"] = why
     return {
         "auc": 1.0 if fit.perfect[i] else number(curve_auc(fit.curve, fit.shape[i])),
         "parameters": {name: number(v) for name, v in zip(names, fit.shape[i], strict=True)},
@@ -198,6 +201,39 @@ def _fit_row(fit: FittedCurves, counts: Array, i: int, chi2: Any) -> dict[str, A
         "goodness_of_fit": test,
         "reason": fit.reason[i],
     }
+
+
+def _bootstrap_of_fit(observed: Array, expected: Array) -> dict[str, Any]:
+    """Test the binormal fit of small counts: deviance against that of tables drawn from the fit and fitted again.
+
+    ``p = (1 + number as large) / (1 + number fitted)``; tables that fix no curve are left out and counted.
+    """
+    rng = np.random.default_rng(1)
+    shares = expected / expected.sum(axis=1, keepdims=True)
+    drawn = [rng.multinomial(int(observed[k].sum()), shares[k], size=_REPLICATES) for k in (0, 1)]
+    tables = [np.stack([x, y]).astype(float) for x, y in zip(*drawn, strict=True)]
+    fits = fit_curves(tables, "binormal")
+    deviances = [
+        0.0 if fits.perfect[i] else _deviance(fitted_categories(tables[i]), e)
+        for i, e in enumerate(fits.expected)
+        if e is not None or fits.perfect[i]
+    ]
+    own = _deviance(observed, expected)
+    record: dict[str, Any] = {"method": "parametric bootstrap of the deviance", "statistic": own, "df": None}
+    if len(deviances) < _REPLICATES // 2:
+        lost = _REPLICATES - len(deviances)
+        why = f"{lost} of {_REPLICATES} tables drawn from the fit fix no curve themselves"
+        return {**record, "p_value": None, "reason": why}
+    larger = sum(d >= own - 1e-9 for d in deviances)
+    return {**record, "p_value": (1 + larger) / (1 + len(deviances)), "reason": ""}
+
+
+def _deviance(observed: Array, expected: Array | None) -> float:
+    """Return twice the log-likelihood ratio of the saturated table and the fit."""
+    if expected is None:
+        return 0.0
+    seen = observed > 0
+    return float(2 * (observed[seen] * np.log(observed[seen] / expected[seen])).sum())
 
 
 def _empirical_auc(counts: Array) -> float | None:

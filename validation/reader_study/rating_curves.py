@@ -19,7 +19,8 @@ Array = NDArray[np.float64]
 Curve = Literal["binormal", "proper"]
 Laws = Callable[[Array, Array], tuple[Array, ...]]
 CATEGORIES = 24  # runs of continuous ratings are joined down to so many, as LABROC5 does
-_STEPS = 400
+_STEPS = 150
+_SCORING = 6  # steps of Fisher scoring before Newton's, which need a start close by
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ def rating_counts(score: Array, positive: NDArray[np.bool_]) -> tuple[Array, NDA
            [0., 1., 0., 1.]])
     """
     levels, place = np.unique(score, return_inverse=True)
-    counts = np.stack([np.bincount(place[~positive], minlength=len(levels)), np.bincount(place[positive], minlength=len(levels))])
+    counts = np.stack(
+        [np.bincount(place[~positive], minlength=len(levels)), np.bincount(place[positive], minlength=len(levels))]
+    )
     group = _runs(counts)
     joined = _join(counts.astype(float), group)
     while joined.shape[1] > CATEGORIES:
@@ -73,19 +76,21 @@ def rating_counts(score: Array, positive: NDArray[np.bool_]) -> tuple[Array, NDA
     return joined, group[place]
 
 
-def fit_curves(counts: list[Array], curve: Curve) -> FittedCurves:
+def fit_curves(counts: list[Array], curve: Curve, near: Array | None = None) -> FittedCurves:
     """Fit curves to counts of ratings by maximum likelihood (Fisher scoring; all entries of one size at once).
 
     Parameters
     ----------
     counts
         Per entry ``(2, category)``: negative and positive cases by rising rating.
+    near
+        Shape ``(2,)`` of a fit to nearly the same counts, to start from; without one several starts are compared.
 
     Notes
     -----
     With few data there may be no maximum: all ratings tied, or one threshold only (one operating point cannot fix two
-    parameters), or operating points on one side of the unit square only. The entry then has a reason and no shape. Where
-    every operating point has FPF 0 or TPF 1, and both occur (or they coincide: perfect separation), the likelihood is
+    parameters), or operating points on one side of the unit square only. The entry then has a reason and no shape.
+    Where every operating point has FPF 0 or TPF 1, and both occur (or they coincide: perfect separation), the likelihood is
     greatest in the limit of an AUC of 1 and the entry is ``perfect``.
 
     References
@@ -108,7 +113,7 @@ def fit_curves(counts: list[Array], curve: Curve) -> FittedCurves:
     out: list[Array | None] = list(expected)
     for members in groups.values():
         batch = np.stack([compact[i] for i in members])
-        fitted = _fit(batch, curve)
+        fitted = _fit(batch, curve, near)
         for k, i in enumerate(members):
             if not fitted[2][k]:
                 reason[i] = f"the likelihood of the {curve} curve has no maximum that {_STEPS} steps could find"
@@ -185,7 +190,7 @@ def curve_points(curve: Curve, shape: Array, points: int = 2001) -> tuple[Array,
 
 
 def goodness_of_fit(observed: Array, expected: Array) -> tuple[float | None, int, str]:
-    """Return Pearson's chi-square of fitted counts, its degrees of freedom, and why it is missing.
+    """Return Pearson's chi-square of counts in the fitted categories, its degrees of freedom, and why it is missing.
 
     Neighbouring categories are joined until every expected count is 5 or more; ``df = categories - 3``.
     """
@@ -283,11 +288,25 @@ def _one_sided(sign: float) -> Laws:
     return laws
 
 
+def _two_sided(t: Array, shape: Array) -> tuple[Array, ...]:
+    """Return the laws of the proper curve at plain thresholds, by ``(log d_a, artanh c)``."""
+    d, c = np.exp(shape[:, :1]), np.tanh(shape[:, 1:])
+    F, G, f, g, dF, dG = _proper(t, d, c)
+    by = np.stack([d, 1 - c**2], axis=-1)
+    return F, G, f, g, dF * by, dG * by
+
+
+def _away(theta: Array, sign: float) -> Array:
+    """Return plain thresholds of parameters of :func:`_one_sided`."""
+    d, c = np.exp(theta[:, :1]), sign * expit(theta[:, 1:2])
+    return np.asarray(d * np.sqrt(1 + c**2) / (4 * c) - sign * np.exp(-sign * theta[:, 2:]))
+
+
 def _phi(x: Array) -> Array:
     return np.asarray(np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi))
 
 
-def _fit(counts: Array, curve: Curve) -> tuple[Array, Array, NDArray[np.bool_], Array]:
+def _fit(counts: Array, curve: Curve, near: Array | None) -> tuple[Array, Array, NDArray[np.bool_], Array]:
     """Fit a batch ``(batch, 2, category)``; shapes, log-likelihoods, whether they converged, expected counts."""
     start = _start(counts)
     if curve == "binormal":
@@ -296,24 +315,47 @@ def _fit(counts: Array, curve: Curve) -> tuple[Array, Array, NDArray[np.bool_], 
     a, b = start[:, 0], np.exp(start[:, 1])
     d = np.maximum(a * np.sqrt(2) / np.sqrt(1 + b**2), 0.2)
     found = []
-    for c in ((b - 1) / (b + 1), np.full_like(d, -0.5), np.full_like(d, -0.1), np.full_like(d, 0.1), np.full_like(d, 0.5)):
+    starts = [
+        (b - 1) / (b + 1),
+        np.full_like(d, -0.5),
+        np.full_like(d, -0.1),
+        np.full_like(d, 0.1),
+        np.full_like(d, 0.5),
+    ]
+    if near is not None and np.isfinite(near).all() and near[0] > 0.05:
+        d, starts = np.full_like(d, near[0]), [np.full_like(d, near[1])]
+    for c in starts:
         first = np.clip(np.where(np.abs(c) < 0.02, 0.02, c), -0.9, 0.9)
         for sign in (-1.0, 1.0):
             some = np.flatnonzero(np.sign(first) == sign)
             if not len(some):
                 continue
-            fit = _score(counts[some], _proper_start(counts[some], d[some], first[some], sign), _one_sided(sign))
-            shape = np.stack([np.exp(fit[0][:, 0]), sign * expit(fit[0][:, 1])], axis=-1)
-            whole = [np.full((len(d), *x.shape[1:]), np.nan) for x in (shape, fit[1], fit[3])]
-            for x, y in zip(whole, (shape, fit[1], fit[3]), strict=True):
-                x[some] = y
-            whole[1][some] = np.where(fit[2], fit[1], -np.inf)
-            found.append(whole)
-    values = np.stack([np.where(np.isnan(x[1]), -np.inf, x[1]) for x in found])
+            begin = _proper_start(counts[some], d[some], first[some], sign)
+            fit = _score(counts[some], begin, _one_sided(sign))
+            found.append(_among(len(d), some, fit, np.exp(fit[0][:, 0]), sign * expit(fit[0][:, 1])))
+            if np.abs(c).min() < 0.2:  # towards c = 0 the bound of the thresholds runs away
+                begin = np.concatenate([begin[:, :1], np.arctanh(first[some])[:, None], _away(begin, sign)], axis=1)
+                fit = _score(counts[some], begin, _two_sided)
+                found.append(_among(len(d), some, fit, np.exp(fit[0][:, 0]), np.tanh(fit[0][:, 1])))
+    values = np.stack([x[1] for x in found])
     best = values.argmax(axis=0)
     at = np.arange(len(d))
-    shape, value, expected = (np.stack([x[k] for x in found])[best, at] for k in (0, 1, 2))
+    shape, value, expected = (np.stack([x[k] for x in found])[best, at] for k in range(3))
     return shape, value, np.isfinite(values[best, at]), expected
+
+
+def _among(n: int, some: NDArray[np.int64], fit: tuple[Array, ...], d: Array, c: Array) -> list[Array]:
+    """Return shapes, log-likelihoods (minus infinity without convergence) and expected counts at their places."""
+    out = []
+    for part, missing in (
+        (np.stack([d, c], axis=-1), np.nan),
+        (np.where(fit[2], fit[1], -np.inf), -np.inf),
+        (fit[3], np.nan),
+    ):
+        whole = np.full((n, *part.shape[1:]), missing)
+        whole[some] = part
+        out.append(whole)
+    return out
 
 
 def _start(counts: Array) -> Array:
@@ -342,7 +384,7 @@ def _proper_start(counts: Array, d: Array, c: Array, sign: float) -> Array:
     for _ in range(70):
         middle = (low + high) / 2
         F, G, *_ = laws(middle, shape)
-        under = (F + G) / 2 < share
+        under = share > (F + G) / 2
         low, high = np.where(under, middle, low), np.where(under, high, middle)
     w = (low + high) / 2 + 1e-6 * np.arange(share.shape[1])
     return np.concatenate([shape, w], axis=1)
@@ -382,26 +424,48 @@ def _value(counts: Array, theta: Array, laws: Laws) -> Array:
     return np.where(ordered & inside & np.isfinite(total), total, -np.inf)
 
 
-def _score(counts: Array, theta: Array, laws: Laws) -> tuple[Array, Array, NDArray[np.bool_], Array]:
-    """Maximise the likelihood by damped Fisher scoring."""
-    theta = theta.copy()
+def _gradient(counts: Array, theta: Array, laws: Laws) -> tuple[Array, Array]:
+    """Return the score of the likelihood ``(batch, parameter)`` and the expected information."""
+    p, q, dp, dq = _cells(theta, laws)
     total = counts.sum(axis=-1)
+    gradient, information = 0.0, 0.0
+    for k, (cell, slope) in enumerate(((p, dp), (q, dq))):
+        safe = np.maximum(cell, 1e-12)
+        gradient = gradient + np.einsum("bk,bkp->bp", counts[:, k] / safe, slope)
+        weighted = slope * (total[:, k, None] / safe)[:, :, None]
+        information = information + np.swapaxes(slope, 1, 2) @ weighted
+    return np.asarray(gradient), np.asarray(information)
+
+
+def _observed(counts: Array, theta: Array, laws: Laws) -> Array:
+    """Return the observed information by central differences of the score."""
+    B, P = theta.shape
+    h = 1e-5
+    shifted = theta[:, None] + h * np.concatenate([np.eye(P), -np.eye(P)])
+    with np.errstate(all="ignore"):
+        g = _gradient(np.repeat(counts, 2 * P, axis=0), shifted.reshape(-1, P), laws)[0].reshape(B, 2, P, P)
+    information = -(g[:, 0] - g[:, 1]) / (2 * h)
+    return np.asarray((information + np.swapaxes(information, 1, 2)) / 2)
+
+
+def _score(counts: Array, theta: Array, laws: Laws) -> tuple[Array, Array, NDArray[np.bool_], Array]:
+    """Maximise the likelihood: damped Fisher scoring, then Newton steps where the observed information is positive."""
+    theta = theta.copy()
     value = _value(counts, theta, laws)
     damping = np.full(len(theta), 1e-3)
     done = np.zeros(len(theta), dtype=bool)
     left = np.full(len(theta), np.inf)
     eye = np.eye(theta.shape[1])
-    for _ in range(_STEPS):
+    for iteration in range(_STEPS):
         work = np.flatnonzero(~done & np.isfinite(value))
         if not len(work):
             break
-        p, q, dp, dq = _cells(theta[work], laws)
-        gradient = np.zeros((len(work), theta.shape[1]))
-        information = np.zeros((len(work), theta.shape[1], theta.shape[1]))
-        for k, (cell, slope) in enumerate(((p, dp), (q, dq))):
-            safe = np.maximum(cell, 1e-12)
-            gradient += np.einsum("bk,bkp->bp", counts[work, k] / safe, slope)
-            information += np.einsum("b,bkp,bk,bkq->bpq", total[work, k], slope, 1 / safe, slope, optimize=True)
+        gradient, information = _gradient(counts[work], theta[work], laws)
+        if iteration >= _SCORING:
+            observed = _observed(counts[work], theta[work], laws)
+            usable = np.isfinite(observed).all(axis=(1, 2))
+            usable[usable] = np.linalg.eigvalsh(observed[usable])[:, 0] > 1e-8
+            information[usable] = observed[usable]
         size = np.einsum("bpp->bp", information)
         damped = information + eye * (damping[work, None] * size + 1e-10)[:, :, None]
         step = np.linalg.solve(damped, gradient[..., None])[..., 0]
@@ -415,9 +479,9 @@ def _score(counts: Array, theta: Array, laws: Laws) -> tuple[Array, Array, NDArr
         damping[work] = np.where(better, np.maximum(damping[work] / 10, 1e-12), damping[work] * 10)
         done[work[small & better]] = True
         damping[work] = np.minimum(damping[work], 1e12)
-        stuck = damping[work] >= 1e12
-        done[work[stuck]] = True
+        done[work[damping[work] >= 1e12]] = True
     done = left < 1e-6  # near a limit of the shape, such as d_a = 0, steps shrink while the curve stands still
     p, q, *_ = _cells(theta, laws)
+    total = counts.sum(axis=-1)
     expected = np.stack([p * total[:, :1], q * total[:, 1:]], axis=1)
     return theta, value, done & np.isfinite(value), expected
