@@ -285,7 +285,7 @@ class _Book:
         lost = [f"{p}: {f.missing}" for p, f in zip(places, looked, strict=True) if f.missing]
         if lost:
             return replace(row, state="missing", because="; ".join(lost))
-        by_run: State = "planned" if places and not self._made.name else "met"
+        by_run: State = "met" if self._made.name else "planned"
         if not row.narrative:
             return replace(row, state=by_run)
         block = self._read(row.narrative)
@@ -298,6 +298,11 @@ class _Book:
         if row.id != row.narrative and row.id not in block.answers:
             text = f"narrative/{row.narrative}.md does not name it under `answers`"
             return replace(row, state="open", because=text)
+        shown = self._made.block(self._folder, row.narrative)
+        if shown is not None and shown.missing:
+            return replace(row, state="missing", because=shown.missing)
+        if shown is not None:
+            row = replace(row, where=(*row.where, shown.page))
         return replace(row, state=by_run if places else "written")
 
     def _read(self, artefact: str) -> Narrative | None:

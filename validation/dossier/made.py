@@ -15,6 +15,7 @@ from validation.errors import DataProblem, UsageProblem
 from validation.evidence.results import read_results
 from validation.protocol.claims import claim_facts
 from validation.protocol.schema import ClaimType, Pathway
+from validation.study.narrative import narrative_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,9 @@ class Made(Protocol):
     def find(self, place: Place) -> Found:
         """Look a place up."""
 
+    def block(self, study: Path, artefact: str) -> Found | None:
+        """Look up where the narrative block of an artefact is shown; None if no document shows it."""
+
 
 @dataclass(frozen=True)
 class NothingYet:
@@ -63,6 +67,10 @@ class NothingYet:
     def find(self, place: Place) -> Found:
         """Return that nothing is missing: a run will make it."""
         return Found()
+
+    def block(self, study: Path, artefact: str) -> Found | None:
+        """Return None: no document yet."""
+        return None
 
 
 class ReadRun:
@@ -98,6 +106,7 @@ class ReadRun:
         self.draft = bool(results["run"]["draft"])
         self._folder = folder
         self._documents = folder / "dossier" / pathway
+        self._order = catalogue().pathway(pathway).documents
         if not any(self._documents.glob("*.pdf")):
             raise DataProblem(
                 f"the run has no documents of the pathway {pathway}.",
@@ -118,13 +127,30 @@ class ReadRun:
         if place.kind == "lint":
             held = [f for f in self.findings if (f.rule == place.section if place.section else f.severity == "stop")]
             return Found(missing=f"{len(held)} finding(s) of the profile, such as {held[0].text}" if held else "")
-        path = self._documents / f"{place.name}.pdf"
-        if not path.is_file():
+        pages = self._pages_of(place.name)
+        if not pages:
             return Found(missing="the run holds no such document")
-        if place.name not in self._pages:
-            self._pages[place.name] = pages_of(path)
-        pages = self._pages[place.name]
         if place.section and place.section not in pages:
             titles = {s.id: s.title for s in catalogue().documents[place.name].sections}
             return Found(missing=f"the document has no section {titles.get(place.section, place.section)!r}")
         return Found(page=f", page {pages[place.section]}" if place.section else f", {pages['']} pages")
+
+    def block(self, study: Path, artefact: str) -> Found | None:
+        """Return the page on which the text stands; missing if the run was made before it was written like this."""
+        kinds = catalogue().documents
+        shown = [d for d in self._order if artefact in (d, *kinds[d].narratives)]
+        if not shown:
+            return None
+        kept, here = narrative_path(self._folder, artefact), narrative_path(study, artefact)
+        if not kept.is_file() or kept.read_bytes() != here.read_bytes():
+            return Found(missing=f"the run does not hold narrative/{artefact}.md as it is now; render a run with it")
+        page = self._pages_of(shown[0]).get("narrative")
+        if page is None:
+            return Found(missing=f"{shown[0]} of the run does not show narrative/{artefact}.md")
+        return Found(page=f"{shown[0]}, narrative, page {page}")
+
+    def _pages_of(self, document: str) -> dict[str, int]:
+        path = self._documents / f"{document}.pdf"
+        if document not in self._pages:
+            self._pages[document] = pages_of(path) if path.is_file() else {}
+        return self._pages[document]

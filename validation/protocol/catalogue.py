@@ -251,18 +251,24 @@ def load_catalogue(folder: Path) -> RegulatoryCatalogue:
         With file and line if a file does not follow its schema; PROT-050 if an id is used twice or a reference does
         not resolve.
     """
-    catalogue = RegulatoryCatalogue(
-        asked=load_yaml_model(folder / "requirements.yaml", RequirementsFile),
-        kinds=load_yaml_model(folder / "artefacts.yaml", ArtefactsFile),
-        order=load_yaml_model(folder / "packages.yaml", PackagesFile),
-        wanted=load_yaml_model(folder / "matrix.yaml", MatrixFile),
+    return agree(
+        RegulatoryCatalogue(
+            asked=load_yaml_model(folder / "requirements.yaml", RequirementsFile),
+            kinds=load_yaml_model(folder / "artefacts.yaml", ArtefactsFile),
+            order=load_yaml_model(folder / "packages.yaml", PackagesFile),
+            wanted=load_yaml_model(folder / "matrix.yaml", MatrixFile),
+        )
     )
+
+
+def agree(catalogue: RegulatoryCatalogue) -> RegulatoryCatalogue:
+    """Return the catalogue if its files agree with each other, else raise PROT-050."""
     complaints = list(_complaints(catalogue))
     if complaints:
         raise ProtocolProblem(
             f"the regulatory catalogue does not agree with itself: {'; '.join(complaints[:8])}.",
             code="PROT-050",
-            where=str(folder.name),
+            where="templates/catalogue",
             why="A requirement with a broken reference would be missing from a gap report without anybody noticing.",
             action="Correct the id in the file that is named.",
         )
