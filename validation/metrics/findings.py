@@ -121,7 +121,8 @@ def conclude(found: Sequence[Finding], *, alpha: float) -> list[Finding]:
     """Return the findings with Holm-adjusted p-values and their status.
 
     A finding with a p-value is flagged when the adjusted p-value is at most ``alpha`` and the value exceeds its margin;
-    otherwise it is inconclusive where the data are too few to see anything, and not flagged where they are not.
+    otherwise it is inconclusive where the data are too few to see anything, or where the p-value by itself is at most a
+    fifth of ``alpha``, and else not flagged.
 
     References
     ----------
@@ -152,6 +153,9 @@ def _settled(f: Finding, adjusted: float | None, alpha: float) -> Finding:
         return replace(f, status=Status.FLAGGED, p_adjusted=adjusted)
     if adjusted > alpha and f.too_little:
         return replace(f, status=Status.INCONCLUSIVE, p_adjusted=adjusted, note=_joined(f.note, f.too_little))
+    if adjusted > alpha and f.exceeds and f.p_value is not None and f.p_value <= alpha / 5:
+        why = f"suspicious by itself (p = {f.p_value:.2g}), not after adjustment for all comparisons of the report"
+        return replace(f, status=Status.INCONCLUSIVE, p_adjusted=adjusted, note=_joined(f.note, why))
     small = "the difference is real but within its margin" if adjusted <= alpha else ""
     return replace(f, status=Status.NOT_FLAGGED, p_adjusted=adjusted, note=_joined(f.note, small))
 

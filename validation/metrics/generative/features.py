@@ -1,7 +1,7 @@
 """Features of images for the metrics of generated sets: radiomic ones that need no weights, or a network's.
 
 The radiomic features follow the Image Biomarker Standardisation Initiative: intensity statistics, the grey-level
-co-occurrence matrix at distance 1 averaged over all directions (merged before normalising), and the shape of the region.
+co-occurrence matrix at distance 1 of all directions (merged before normalising), and the shape of the region.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def radiomic_features(
 ) -> dict[str, Tensor]:
     """Radiomic features of an image or region: intensity, texture and, with a mask, shape.
 
-    Texture and entropy are taken after clipping to ``low``..``high`` and cutting into ``bins`` equal bins, the same for all
-    images, so that brightness differences remain visible. The features are inputs for ``frechet_distance`` and the
+    Texture and entropy are taken after clipping to ``low``..``high`` and cutting into ``bins`` equal bins, the same for
+    all images, so that brightness differences remain visible. The features are inputs for ``frechet_distance`` and the
     other metrics of sets, not endpoints.
 
     Undefined (NaN) when the region has fewer than 8 voxels, or where a value does not exist (skewness of a constant).
@@ -145,8 +145,8 @@ def _shape(inside: Tensor) -> list[float]:
 def network_features(path: Path, images: Tensor, *, batch: int = 16) -> np.ndarray:
     """Return the features ``(n, d)`` that a TorchScript network of the user gives for images ``(n, H, W)``.
 
-    The network takes ``(n, 1, H, W)`` float32 and returns ``(n, d)`` (further axes are averaged). It runs on the CPU, without
-    gradients; nothing is downloaded.
+    The network takes ``(n, 1, H, W)`` float32 and returns ``(n, d)`` (further axes are averaged). It runs on the CPU,
+    without gradients; nothing is downloaded.
 
     Raises
     ------
