@@ -123,8 +123,8 @@ def test_minimum_detectable_shift_is_found_with_the_stated_probability() -> None
     assert size is not None
     runs = 150
     found = sum(
-        compare(table(rng, 200), table(rng, 200, size), [x("standardised_difference")], permutations=199).shifted == ("x",)
-        for _ in range(runs)
+        compare(table(rng, 200), table(rng, 200, size), [x("standardised_difference")], permutations=199).shifted ==
+        ("x",) for _ in range(runs)
     )  # fmt: skip
     assert 0.68 < found / runs < 0.92
 

@@ -68,7 +68,7 @@ def test_pairs_of_one_patient_are_left_out() -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["diab_gcop", "diab_indep"])
 def test_mmd_equals_alibi_detect(name: str, shared: Path) -> None:
-    """Their distance is the unbiased squared MMD with exp(-d^2 / (2 sigma^2)); their columns are prepared as noted there."""
+    """Their distance is the unbiased squared MMD with exp(-d^2 / (2 sigma^2)) on columns prepared as noted there."""
     gold = json.loads((shared / "reference/ehr/alibi_detect.json").read_text())["results"][name]
     train = _pair(shared, gold["reference"])
     test = _pair(shared, gold["test"])

@@ -21,7 +21,7 @@ from validation.fairness.cells import Cell
 from validation.fairness.measures import Mask, Measure
 from validation.statistics.clusters import group
 
-_GROUPS = 40
+_GROUPS = 100
 ByLevel = Callable[[str, float], Estimate]
 
 
@@ -208,7 +208,7 @@ def correlations(
 ) -> dict[str, float]:
     """Return the correlation of the two estimators of each pair whose cases share patients, by a grouped jackknife.
 
-    Patients are dealt into at most 40 random groups and each is left out in turn; pairs without a common patient
+    Patients are dealt into at most 100 random groups and each is left out in turn; pairs without a common patient
     are not estimated and have correlation 0.
     """
     groups = group(clusters, n)

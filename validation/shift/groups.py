@@ -24,8 +24,8 @@ class Groups:
 
     ``new`` (N,) tells the cohort of a case, ``units`` (N,) its patient, numbered from 0, ``strata`` (U,) the stratum of
     a patient, within which cohorts are compared, and ``exchange`` (U,) the set within which patients are exchanged (the
-    stratum, or a finer one). ``first`` (U,) is True for patients of the new cohort; ``shared`` (U,) for patients with cases in both,
-    whose two sets of cases are exchanged as a pair.
+    stratum, or a finer one). ``first`` (U,) is True for patients of the new cohort; ``shared`` (U,) for patients with
+    cases in both, whose two sets of cases are exchanged as a pair.
     """
 
     new: Flags

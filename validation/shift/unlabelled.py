@@ -52,13 +52,19 @@ def estimate_performance(
     ``covariates``, and the metrics computed with the weights; the effective number of cases :math:`(\sum w)^2/\sum
     w^2` is stated, and with fewer than 30 the estimate is insufficient.
 
+    ``misfit`` says how far the baseline can stand for the new cases: for ``calibration`` the share of new scores
+    outside the range of the baseline, at most 0.1; for ``importance_weighting`` the largest standardised difference
+    of a column's mean between the weighted baseline and the new cases, at most 0.25. Beyond, the estimate is
+    insufficient.
+
     Intervals: percentile bootstrap of patients of both cohorts, everything refitted. They hold only if the assumption
     does. This is a prediction for planning and for alarms; it is no evidence of performance.
 
     Returns
     -------
     dict
-        ``methods``: per method ``assumption``, ``effective_cases`` and ``metrics`` (estimates by name); ``settings``.
+        ``methods``: per method ``assumption``, ``effective_cases``, ``misfit`` and ``metrics`` (estimates by name);
+        ``settings``.
 
     Raises
     ------
