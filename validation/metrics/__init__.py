@@ -51,6 +51,9 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.generative.memorisation",
     "validation.metrics.generative.diversity",
     "validation.metrics.generative.features",
+    "validation.metrics.detection.discrimination",
+    "validation.metrics.detection.calibration",
+    "validation.metrics.detection.froc",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.

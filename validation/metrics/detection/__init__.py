@@ -1,0 +1,1 @@
+"""Standalone detection and diagnosis: tables of scores, with patients as clusters."""
