@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 from validation.cli.main import main
 from validation.digest import canonical_json
 from validation.errors import DataProblem, UsageProblem
+from validation.estimate import Estimate
 from validation.fairness.cells import bands, declare
 from validation.fairness.criteria import criteria
 from validation.fairness.export import suppress
@@ -111,16 +113,18 @@ def test_gaps_cover_together(per_patient: int) -> None:
     assert missed <= stats.binom.isf(0.001, runs, 0.055)
 
 
+def _draws_estimate(draws: dict[str, np.ndarray], name: str, level: float) -> Estimate:
+    return proportion(draws[name], level=level)
+
+
 def test_range_covers_whichever_groups_are_the_extremes() -> None:
     rng = np.random.default_rng(4)
     truth = {"a": 0.1, "b": 0.12, "c": 0.3, "d": 0.28}
     runs, missed = 300, 0
     for _ in range(runs):
         draws = {g: (rng.random(40) < p).astype(float) for g, p in truth.items()}
-        wide, proportionate = extremes(
-            lambda name, level: proportion(draws[name], level=level), list(truth), 0.95, limits=(0.0, 1.0),
-            with_ratio=True  # noqa: B023
-        )  # fmt: skip
+        estimate = partial(_draws_estimate, draws)
+        wide, proportionate = extremes(estimate, list(truth), 0.95, limits=(0.0, 1.0), with_ratio=True)
         missed += not wide.lower <= 0.2 <= wide.upper  # type: ignore[operator]
         assert proportionate is not None
     assert missed <= stats.binom.isf(0.001, runs, 0.05)
@@ -269,8 +273,8 @@ def table(tmp_path: Path) -> str:
 def test_command_contract(table: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run(
         capsys, table, "--label", "truth", "--score", "prob", "--threshold", "0.5", "--by", "sex,age", "--bands",
-        "age=40,65", "--intersections", "--levels", "sex=F,M,X", "--metric", "fpr,sensitivity,auc", "--cluster", "patient",
-        "--margin", "0.2", "--margin", "auc=0.1", "--json",
+        "age=40,65", "--intersections", "--levels", "sex=F,M,X", "--metric", "fpr,sensitivity,auc", "--cluster",
+        "patient", "--margin", "0.2", "--margin", "auc=0.1", "--json",
     )  # fmt: skip
     report = json.loads(out)
     assert code == 0

@@ -91,7 +91,7 @@ class Groups:
             n, new = int(members.sum()), int(self.first[members].sum())
             ways *= comb(n, new) if n <= 500 else 10**18
             balanced &= n == 2 * new
-        return max((2 if balanced else 1) / min(ways, 10**18), 1 / (1 + replicates))
+        return float(max((2 if balanced else 1) / min(ways, 10**18), 1 / (1 + replicates)))
 
 
 def make(new: Flags, units: Codes, strata: Codes, exchange: Codes | None = None) -> Groups:

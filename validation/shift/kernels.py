@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,9 @@ def gaussian_sums(x: Floats, patients: Codes, groups: Groups, squared_lengths: l
     """Return sums of the kernels exp(-|x - y|^2 / l^2) for several l^2."""
     import torch
 
-    def apply(squares: torch.Tensor) -> list[torch.Tensor]:
-        return [torch.exp(squares / -length) for length in squared_lengths]
+    def apply(squares: torch.Tensor) -> Iterator[torch.Tensor]:
+        for length in squared_lengths:  # one tile in memory at a time
+            yield torch.exp(squares / -length)
 
     return _sums(x, patients, groups, apply, len(squared_lengths), device)
 
