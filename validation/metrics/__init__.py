@@ -21,6 +21,8 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.gamma",
     "validation.metrics.imaging.dose_volume",
     "validation.metrics.imaging.tissue",
+    "validation.metrics.imaging.super_resolution",
+    "validation.metrics.imaging.translation",
     "validation.metrics.segmentation.overlap",
     "validation.metrics.segmentation.surface",
     "validation.metrics.tabular.marginals",

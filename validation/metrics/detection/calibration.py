@@ -45,10 +45,10 @@ def calibration(
       are underestimated;
     - ``slope``: of the regression with free intercept; 1 is ideal, below 1 where predictions are too extreme;
     - ``calibration error``: mean absolute difference of predicted and observed share over ``bins`` bins of equally many
-      cases, which is never 0 even for a calibrated model; the interval is a percentile bootstrap of patients, shifted by
-      the bias that the bootstrap itself shows (it counts the noise of the sample twice);
-    - ``calibration error if calibrated``: what a calibrated model would show on these scores, mean and range (simulated;
-      cases of a patient taken as independent given the scores): compare the error with its upper limit;
+      cases, which is never 0 even for a calibrated model; the interval is a percentile bootstrap of patients, shifted
+      by the bias that the bootstrap itself shows (it counts the noise of the sample twice);
+    - ``calibration error if calibrated``: what a calibrated model would show on these scores, mean and range
+      (simulated; cases of a patient taken as independent given the scores): compare the error with its upper limit;
     - ``Brier score``: mean squared error of the probability.
 
     Intervals of slope and intercept are Student's t with cluster-robust variance, patients as clusters.
