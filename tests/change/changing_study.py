@@ -107,7 +107,7 @@ monitoring:
   cases_per_period: 40
   indicators:
     - {id: MON-1, endpoint: E1, threshold: -9.0, direction: above, chart: cusum, average_run_length: 370}
-    - {id: MON-2, endpoint: E1, threshold: -9.0, direction: above, chart: e_process}
+    - {id: MON-2, endpoint: E1, threshold: -9.0, direction: above, chart: e_process, lowest: -40, highest: 10}
     - {id: MON-3, column: age, threshold: 85, direction: above, chart: shewhart}
   escalation: A signal stops the use of the model until a person has decided.
   owner_role: Quality manager

@@ -65,7 +65,7 @@ def _check(check: Constancy, new: RunRecord, baseline: RunRecord) -> dict[str, A
         "title": endpoint.title,
         "metric_key": endpoint.metric.key(),
         "arm": check.arm,
-        "tolerance": check.tolerance,
+        "margin": check.tolerance,
         "unit": metric.unit,
         "rationale": check.rationale,
         "estimate": found.to_dict(),

@@ -7,6 +7,7 @@ missing, or too little, always means hold: what was not shown is not safe to go 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +22,13 @@ class Proposal:
 
     use: str = "continue"
     route: str = "labelled"
-    reasons: list[dict[str, str]] = field(default_factory=list)
+    reasons: list[dict[str, Any]] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
 
-    def hold(self, part: str, text: str, action: str = "") -> None:
+    def hold(self, part: str, text: str, action: str = "", details: Sequence[str] = ()) -> None:
         """Propose hold; nothing lifts it again."""
         self.use = "hold"
-        self._add("hold", part, text, action)
+        self._add("hold", part, text, action, details)
 
     def restrict(self, part: str, text: str, action: str = "") -> None:
         """Propose restricted use, unless it is already hold."""
@@ -39,8 +40,8 @@ class Proposal:
         """Record a reason that changes nothing."""
         self._add("note", part, text, action)
 
-    def _add(self, effect: str, part: str, text: str, action: str) -> None:
-        self.reasons.append({"effect": effect, "part": part, "text": text})
+    def _add(self, effect: str, part: str, text: str, action: str, details: Sequence[str] = ()) -> None:
+        self.reasons.append({"effect": effect, "part": part, "text": text, "details": list(details)})
         if action and action not in self.actions:
             self.actions.append(action)
 
@@ -52,7 +53,7 @@ class Proposal:
             "route_title": catalogue()["routes"][self.route],
             "reasons": self.reasons,
             "actions": self.actions,
-            "notice": "Proposed by the software. A named person decides with `validation sign`.",
+            "notice": "Proposed by the software. A named person decides (validation sign).",
         }
 
 
@@ -81,20 +82,22 @@ def decide(record: dict[str, Any]) -> Proposal:
                     "effect": "note",
                     "part": "endpoints",
                     "text": "Every endpoint that is due met its criterion and stayed inside its release limit.",
+                    "details": [],
                 },
             )
     return proposal
 
 
 def _limits(record: dict[str, Any], proposal: Proposal) -> None:
-    for row in record["operating_limits"]:
-        if not row["n_outside"]:
-            continue
-        what = f"{row['quantity']}: {', '.join(row['outside'])}" if row["outside"] else row["quantity"]
-        text = f"{row['n_outside']} cases lie outside the operating limits ({what}; {row['reason'] or 'not covered'})."
-        proposal.hold(
-            "operating_limits", text, f"Do not use the model on images outside the limits ({row['quantity']})."
-        )
+    rows = [row for row in record["operating_limits"] if row["n_outside"]]
+    if not rows:
+        return
+    parts = [
+        f"{row['quantity'].replace('_', ' ')} {', '.join(row['outside']) or row['reason']} ({row['n_outside']} cases)"
+        for row in rows
+    ]
+    text = f"Outside the operating limits: {'; '.join(parts)}."
+    proposal.hold("operating_limits", text, "Do not use the model on images outside the operating limits.")
 
 
 def _route(record: dict[str, Any], proposal: Proposal) -> None:
@@ -113,7 +116,7 @@ def _route(record: dict[str, Any], proposal: Proposal) -> None:
         return
     proposal.route = "new_submission"
     covered = record["impact"]["modifications"]
-    broken = [f"{m}: {text}" for m, texts in record.get("bounds_broken", {}).items() for text in texts]
+    broken = [_broken(m, clauses) for m, clauses in record.get("clauses_broken", {}).items()]
     why = (
         "; ".join(broken)
         if broken
@@ -128,40 +131,57 @@ def _route(record: dict[str, Any], proposal: Proposal) -> None:
     )
 
 
+def _broken(modification: str, clauses: list[dict[str, Any]]) -> str:
+    """Return the bounds that are broken with what was found, else the criteria that are not met."""
+    bounds = [f"{c['text']}, found {c['found']}" for c in clauses if ".bounds." in c["id"]]
+    if bounds:
+        return f"{modification} asks for {'; '.join(bounds)}"
+    return f"{modification} asks for criteria that are not met ({', '.join(c['id'] for c in clauses)})"
+
+
 def _endpoints(record: dict[str, Any], proposal: Proposal) -> None:
-    for name in record["impact"]["endpoints"]:
-        endpoint = record["endpoints"][name]
-        outcome, reason = endpoint["verdict"]["outcome"], endpoint["verdict"]["reason"]
-        if outcome == "pass":
-            continue
-        action = "Keep the model off the changed images until the cause is found." if outcome == "fail" else _TOO_FEW
-        proposal.hold(f"endpoints.{name}", f"{name} {outcome} on the new cohort: {reason}", action)
+    verdicts = {name: record["endpoints"][name]["verdict"] for name in record["impact"]["endpoints"]}
+    _grouped(
+        proposal, "endpoints", verdicts,
+        fail="Not met on the new cases", inconclusive="Not shown on the new cases",
+        action="Keep the model off the changed images until the cause is found.",
+    )  # fmt: skip
 
 
 def _differences(record: dict[str, Any], proposal: Proposal) -> None:
-    for name in record["impact"]["endpoints"]:
-        part = record["differences"].get(name)
-        if part is None or part["verdict"]["hypothesis"] == "descriptive" or part["verdict"]["outcome"] == "pass":
-            continue
-        outcome, reason = part["verdict"]["outcome"], part["verdict"]["reason"]
-        word = "has left its release limit" if outcome == "fail" else "is not shown to be inside its release limit"
-        action = "Find what changed the images before use goes on." if outcome == "fail" else _TOO_FEW
-        proposal.hold(f"differences.{name}", f"{name} {word}, new against baseline: {reason}", action)
+    named = [n for n in record["impact"]["endpoints"] if n in record["differences"]]
+    verdicts = {name: record["differences"][name]["verdict"] for name in named}
+    _grouped(
+        proposal, "differences", {n: v for n, v in verdicts.items() if v["hypothesis"] != "descriptive"},
+        fail="Moved beyond the release limit, new against baseline",
+        inconclusive="Not shown to be inside the release limit, new against baseline",
+        action="Find what changed the images before use goes on.",
+    )  # fmt: skip
 
 
 def _constancy(record: dict[str, Any], proposal: Proposal) -> None:
     if "constancy" not in record["impact"]["checks"]:
         return
-    for name, check in record["constancy"].items():
-        outcome, reason = check["verdict"]["outcome"], check["verdict"]["reason"]
-        if outcome == "pass":
+    _grouped(
+        proposal, "constancy", {name: check["verdict"] for name, check in record["constancy"].items()},
+        fail="Phantom is not what it was", inconclusive="Phantom is not shown to be what it was",
+        action="Repeat the phantom scans at the baseline setting.",
+    )  # fmt: skip
+
+
+def _grouped(
+    proposal: Proposal, part: str, verdicts: dict[str, Any], *, fail: str, inconclusive: str, action: str
+) -> None:
+    """Propose hold once for what failed and once for what is open; each item's reason is kept as a detail."""
+    for failed, words in ((True, fail), (False, inconclusive)):
+        names = [n for n, v in verdicts.items() if v["outcome"] != "pass" and (v["outcome"] == "fail") is failed]
+        if not names:
             continue
-        word = "is not what it was" if outcome == "fail" else "is not shown to be what it was"
-        proposal.hold(
-            f"constancy.{name}",
-            f"Phantom {name} ({check['arm']}) {word}: {reason}",
-            "Repeat the phantom scans at the baseline setting.",
-        )
+        details = [f"{name}: {verdicts[name]['reason']}" for name in names]
+        text = f"{words}: {', '.join(names)}."
+        if len(names) == 1:
+            text += f" {verdicts[names[0]]['reason']}"
+        proposal.hold(part, text, action if failed else _TOO_FEW, details)
 
 
 def _headers(record: dict[str, Any], proposal: Proposal) -> None:
@@ -171,7 +191,7 @@ def _headers(record: dict[str, Any], proposal: Proposal) -> None:
     if not drift["compared"]:
         proposal.note("header_drift", f"Headers were not compared: {drift['reason']}.")
     for column, row in drift["columns"].items():
-        text = f"{column}: {', '.join(row['new_values'])} in {row['n_cases']} cases, never seen at baseline"
+        text = f"{column.replace('_', ' ')}: {', '.join(row['new_values'])} in {row['n_cases']} cases, never seen at baseline"
         if row["declared"]:
             proposal.note("header_drift", text + " (part of the declared change).")
         else:

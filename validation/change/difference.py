@@ -33,7 +33,7 @@ from validation.registry import Direction, Metric, Summary
 from validation.statistics.hypotheses import judge
 from validation.statistics.means import mean
 from validation.statistics.sample import Sample
-from validation.study.judge import check_endpoint
+from validation.study.endpoints import check_endpoint
 from validation.study.samples import build_sample, endpoint_cases
 
 PAIRABLE = {"mean", "paired_mean_difference", "bootstrap_mean", "bootstrap_mean_difference"}

@@ -16,7 +16,8 @@ from validation.protocol.change_schema import Bound
 from validation.study.prepare import seal_path
 from validation.study.spec import Study
 
-PATIENT_COLUMNS = {"sex", "age_years", "body_part"}
+PATIENT_COLUMNS = {"sex", "age_years", "body_part", "tube_current_ma", "exposure", "exposure_time_ms", "ctdivol_mgy"}
+"""Of the patient, or set from patient to patient by exposure control: their shift is tested, not their single values."""
 FEW_VALUES = 12
 
 

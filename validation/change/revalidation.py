@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from validation.change.assessment import assess
 from validation.change.baseline import RunRecord, read_run, read_verified, require_same_criteria
 from validation.change.constancy import constancy
 from validation.change.decision import decide
@@ -84,7 +85,7 @@ def revalidate(study: Study, request: Request) -> tuple[Path, dict[str, Any]]:
     baseline = read_verified(request.baseline, trust=request.trust, allow_unsigned=request.allow_unsigned)
     protocol, _ = require_lock(study)
     require_same_criteria(baseline, protocol)
-    last = _last(study, request)
+    last = last_version(study, request)
     asked = impact(protocol, request.changes)
     named = "-".join(f"{change.kind}-{change.value}" for change in request.changes)
     reason = "revalidation after " + ", ".join(map(str, request.changes))
@@ -197,9 +198,12 @@ def _compare(
         "shift": shift_of_runs(new, baseline),
         "modification": covering,
         "modifications": judged,
-        "bounds_broken": {name: m["broken"] for name, m in judged.items() if m["broken"]},
+        "clauses_broken": {
+            name: [c for c in m["clauses"] if not c["met"]] for name, m in judged.items() if not m["within"]
+        },
     }  # fmt: skip
     proposal = decide(record)
+    record["assessments"] = assess(record)
     record["proposal"] = proposal.to_dict()
     record["summary"] = f"Proposed: {proposal.use}; route: {record['proposal']['route_title'].lower()}."
     return record
@@ -221,7 +225,8 @@ def _modifications(
     }
 
 
-def _last(study: Study, request: Request) -> RunRecord | None:
+def last_version(study: Study, request: Request) -> RunRecord | None:
+    """Return the verified run of the last version, ``None`` if the baseline is the only one there is."""
     folder = request.last or last_accepted(study)
     if folder is None or folder.resolve() == request.baseline.resolve():
         return None

@@ -58,7 +58,7 @@ def _inputs(run: RunRecord) -> tuple[pd.DataFrame, dict[str, str]]:
         metric = get_metric(endpoint.metric.name)
         if metric.kind is not Kind.CASE or endpoint.comparator != "input":
             continue
-        name = f"{endpoint.id} input"
+        name = f"{endpoint.id}, before processing"
         table = arm_values(run.measurements, endpoint.metric.key(), "input")
         if "" in table.columns:
             found[name] = table[""].reindex(endpoint_cases(endpoint, run.cases).index)

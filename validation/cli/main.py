@@ -38,7 +38,13 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "package": ("package", "One archive with the run and the means to check it"),
         "diff": ("diff", "What differs between two runs, or two versions of a protocol"),
     },
-    "Change": {},
+    "Change": {
+        "impact": ("impact", "What must be done again after a change"),
+        "revalidate": ("revalidate", "A new cohort or scanner against a signed baseline: continue, restrict or hold"),
+        "plan": ("plan", "The change control plan and the monitoring plan, as documents"),
+        "execute": ("execute", "A candidate model under the change protocol: within or outside, with the clause"),
+        "monitor": ("monitor", "A period's cases against the indicators, on a signed log"),
+    },
     "Readers": {"readers": ("readers", "Reader studies: plan, size, simulate, schedule, analyse")},
     "At the desk (exploratory, never evidence)": {
         "measure": ("measure", "Any metric on plain files"),

@@ -19,7 +19,9 @@ _COLOURS = {"continue": "green", "restrict": "yellow", "hold": "red", "within": 
 @click.command("revalidate")
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--baseline", required=True, type=click.Path(path_type=Path), help="Signed run to compare with.")
-@click.option("--cohort", required=True, type=click.Path(path_type=Path, exists=True), help="Folder with the new cases.csv.")
+@click.option(
+    "--cohort", required=True, type=click.Path(path_type=Path, exists=True), help="Folder with the new cases.csv."
+)
 @click.option(
     "--change",
     "changes",
@@ -81,7 +83,9 @@ def command(
     return finish_change(loaded, run, record, key=key, actor=actor, as_json=as_json)
 
 
-def finish_change(study: Study, run: Path, record: dict[str, Any], *, key: str | None, actor: str, as_json: bool) -> int:
+def finish_change(
+    study: Study, run: Path, record: dict[str, Any], *, key: str | None, actor: str, as_json: bool
+) -> int:
     """Write the documents of a change, close and sign the run, register it, print it; return the exit code."""
     from validation.change.revalidation import register
     from validation.dossier.change_documents import render_change

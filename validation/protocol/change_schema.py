@@ -169,6 +169,22 @@ class Indicator(Part):
     chart: Literal["cusum", "e_process", "shewhart"] = "cusum"
     """Kind of control chart."""
     average_run_length: int = Field(default=370, ge=10, description="In-control average run length, in cases.")
+    lowest: float | None = Field(default=None, description="Smallest possible value, fixed in advance; for `e_process`.")
+    highest: float | None = Field(default=None, description="Largest possible value, fixed in advance; for `e_process`.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Indicator:
+        if (self.endpoint is None) == (self.column is None):
+            raise ValueError("an indicator follows either an `endpoint` or a `column`")
+        if (self.lowest is None) != (self.highest is None):
+            raise ValueError("`lowest` and `highest` are given together")
+        if self.lowest is not None and self.highest is not None and not self.lowest < self.threshold < self.highest:
+            raise ValueError("`threshold` must lie between `lowest` and `highest`")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in handler(self).items() if v is not None or k not in ("lowest", "highest")}
 
 
 class Monitoring(Part):

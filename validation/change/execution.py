@@ -1,0 +1,101 @@
+"""Carrying out a modification of the change protocol: run the candidate, and say whether it stays inside, clause by clause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from validation.change.assessment import assess
+from validation.change.baseline import read_run, read_verified, require_same_criteria
+from validation.change.decision import Proposal
+from validation.change.modification import find_modification, judge_modification
+from validation.change.revalidation import SCHEMA, Request, compare_versions, describe, last_version, write_record
+from validation.change.triggers import Change, impact
+from validation.change.workspace import open_workspace
+from validation.cohort.open import open_cohort
+from validation.evidence.events import utc_now
+from validation.study.execute import begin, carry_on
+from validation.study.prepare import require_lock
+from validation.study.spec import Study
+
+
+def execute(study: Study, modification: str, request: Request) -> tuple[Path, dict[str, Any]]:
+    """Run a candidate under a modification; return the run folder (not closed yet) and its change record.
+
+    The candidate is run on the sealed holdout of the study (or on the new cohort that the request names), under the locked
+    endpoints, and compared case by case with the original and with the last version. ``within`` means that every bound
+    and every criterion of the modification is shown to be met; anything else is ``outside``, and ``broken`` names the
+    clauses.
+
+    Parameters
+    ----------
+    study
+        The study; its protocol must be locked and hold the change protocol.
+    modification
+        Id of the modification.
+    request
+        Baseline, candidate, actor; ``changes`` is ignored.
+
+    Raises
+    ------
+    UsageProblem
+        CHG-010 or CHG-011 if the change protocol or the modification is not there.
+    IntegrityProblem
+        CHG-003 if the baseline is not what was signed.
+    """
+    protocol, _ = require_lock(study)
+    planned = find_modification(protocol, modification)
+    baseline = read_verified(request.baseline, trust=request.trust, allow_unsigned=request.allow_unsigned)
+    require_same_criteria(baseline, protocol)
+    last = last_version(study, request)
+    kind = "scanner" if planned.kind == "new_scanner" else "kernel" if planned.kind == "new_protocol" else "model"
+    version = request.model.version if request.model else study.spec.model.version
+    asked = impact(protocol, [Change(kind, f"{modification}, version {version}")])
+    reason = f"modification {modification} of the change protocol"
+    made = open_workspace(
+        study, baseline, name=f"modification-{modification}", actor=request.actor, reason=reason, cohort=request.cohort,
+        model=request.model, training_manifest=request.training_manifest,
+    )  # fmt: skip
+    run = begin(made, device=request.device, purpose=reason, actor=request.actor)
+    carry_on(made, run, actor=request.actor, quiet=request.quiet)
+    new = read_run(run)
+    cohort = open_cohort(made.spec.cohort, made.folder).cases
+    comparisons = compare_versions(new, {"original": baseline, "last": last})
+    judged = judge_modification(planned, new, cohort, facts=request.facts, comparisons=comparisons)
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "kind": "modification",
+        "created": utc_now(),
+        "actor": request.actor,
+        "study": new.results["study"] | {"title": baseline.results["study"]["title"]},
+        "protocol": new.results["protocol"],
+        "claim": {key: new.results["claim"][key] for key in ("type", "title", "statement")},
+        "run": describe(new),
+        "baseline": baseline.link(),
+        "last": last.link() if last is not None else None,
+        "impact": asked,
+        "facts": dict(request.facts),
+        "endpoints": new.results["endpoints"],
+        "differences": comparisons["original"],
+        "differences_last": comparisons.get("last", {}),
+        "modification": judged,
+        "result": "within" if judged["within"] else "outside",
+    }
+    record["assessments"] = assess(record)
+    record["proposal"] = _propose(judged).to_dict()
+    shown = "inside" if judged["within"] else "outside"
+    record["summary"] = f"Modification {modification}: {shown} the change protocol."
+    write_record(run, record, request.actor, baseline)
+    return run, record
+
+
+def _propose(judged: dict[str, Any]) -> Proposal:
+    proposal = Proposal(route="within_change_protocol")
+    if judged["within"]:
+        count = len(judged["clauses"])
+        proposal.note("modification", f"All {count} clauses of modification {judged['id']} are met.")
+        return proposal
+    proposal.route = "new_submission"
+    for text in judged["broken"]:
+        proposal.hold("modification", text + ".", "Do not release the candidate under the change protocol.")
+    return proposal
