@@ -11,7 +11,7 @@ import torch
 import validation.metrics
 import validation.statistics.summaries  # registers the summaries
 from validation.protocol.load import load_protocol, load_yaml_model
-from validation.study.judge import check_endpoint
+from validation.study.endpoints import check_endpoint
 from validation.study.plan import make_plan
 from validation.study.spec import StudySpec
 

@@ -35,6 +35,7 @@ from validation.study import examine
 from validation.study.assemble import assemble
 from validation.study.case_images import save_case_images
 from validation.study.environment import describe_environment, git_state
+from validation.study.fairness import fairness
 from validation.study.judge import judge
 from validation.study.plan import make_plan
 from validation.study.prepare import check_endpoints, require_lock, seal_path, state
@@ -189,10 +190,10 @@ def judge_run(run: Path, protocol: Protocol | None = None, *, finished: str | No
     """Return the results of a measured run, under its own protocol or another one. Nothing is written."""
     record = locks.read_lock(run / LOCK_FILE)
     chosen = protocol or record.parsed()
-    sections = judge(chosen, read_cases(run), read_measurement_table(run))
-    readers = read_run(run, chosen)
-    if readers:
-        sections["reader_study"] = readers
+    cases, measurements = read_cases(run), read_measurement_table(run)
+    sections = judge(chosen, cases, measurements)
+    further = {"fairness": fairness(chosen, cases, measurements), "reader_study": read_run(run, chosen)}
+    sections |= {name: section for name, section in further.items() if section}
     return assemble(run, record, chosen, read_inputs(run), sections, finished=finished or utc_now())
 
 

@@ -15,7 +15,7 @@ from validation.protocol import lock as locks
 from validation.protocol.claims import Finding, warnings
 from validation.protocol.load import load_protocol
 from validation.protocol.schema import Protocol
-from validation.study.judge import check_endpoint, sample_size
+from validation.study.endpoints import check_endpoint, sample_size
 from validation.study.plan import make_plan
 from validation.study.spec import Study
 from validation.study.start import refuse_placeholders
