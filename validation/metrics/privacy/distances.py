@@ -17,6 +17,7 @@ from validation.metrics.tabular.encoding import Floats, Tables, encode
 from validation.metrics.tabular.neighbours import TIE, Neighbours, nearest, space
 from validation.registry import Direction, Kind, metric
 
+MARGIN = 0.05  # any good fit is a little nearer to its training records
 CLOSE = 0.05  # the share of smallest nearest-neighbour ratios that is compared
 
 
@@ -84,7 +85,8 @@ def distance_findings(
         found.append(
             Finding(
                 metric="dcr_share", subgroup=name, estimate=estimate, p_value=p, null=NULL + f" (expected share {expected:.4f})",
-                rule="adjusted p at most alpha (more records closer to training than chance)", direction=Direction.LOWER.value,
+                rule=f"adjusted p at most alpha and share above its expectation by more than {MARGIN:g}",
+                exceeds=(estimate.value or 0.0) - expected > MARGIN, direction=Direction.LOWER.value,
                 too_little=f"{estimate.n} synthetic records" if estimate.n < 30 else "", reference=_REFERENCE,
                 note="" if name else f"{int(gap.sum())} ties; medians of distance {np.median(d.train.first):.4g} and {np.median(d.holdout.first):.4g}",
             )
@@ -107,7 +109,8 @@ def _ratio_finding(d: Distances, *, level: float) -> Finding:
             value=value, lower=max(-1.0, value - half), upper=min(1.0, value + half), n=n, unit="1", level=level,
             method=f"share of synthetic records with a ratio below {point:.3g}, training minus holdout, paired, variance doubled",
         ),
-        null=NULL + " (ratios do not depend on the number of records)", rule="adjusted p at most alpha",
+        null=NULL + " (ratios do not depend on the number of records)",
+        rule=f"adjusted p at most alpha and difference above {MARGIN / 5:g}", exceeds=value > MARGIN / 5,
         note=f"5th percentiles of the ratio {np.quantile(a, CLOSE):.3g} (training) and {np.quantile(b, CLOSE):.3g} (holdout)",
         too_little=f"{n} synthetic records" if n < 100 else "", reference=_REFERENCE,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from validation.metrics.tabular.neighbours import nearest, space
 from validation.registry import Direction, Kind, metric
 
 MOST = 20_000  # people attacked of each kind; the synthetic table that is searched is never sampled
+MARGIN = 0.02  # a risk of no practical importance
 TOLERANCE = 0.05  # a number is guessed right within this share of its range
 Flags = npt.NDArray[np.bool_]
 
@@ -100,11 +101,11 @@ def attack_finding(
     if holdout is None:
         return without_holdout(metric_name, n=len(train), subgroup=subgroup)
     k, j, n, m = int(train.sum()), int(holdout.sum()), len(train), len(holdout)
+    risk = control_adjusted(k, n, j, m, level=level, method="control-adjusted risk, Wilson limits combined")
     return Finding(
-        metric=metric_name, component=component, subgroup=subgroup,
-        estimate=control_adjusted(k, n, j, m, level=level, method="control-adjusted risk, Wilson limits combined"),
+        metric=metric_name, component=component, subgroup=subgroup, estimate=risk, exceeds=(risk.value or 0.0) > MARGIN,
         p_value=float(more_than_share([k], n, [j], m)[0]) if n and m else None, null=NULL + " (hypergeometric, exact)",
-        rule="adjusted p at most alpha (succeeds more often on training than on holdout people)",
+        rule=f"adjusted p at most alpha (succeeds more often on training than on holdout people) and risk above {MARGIN:g}",
         direction=Direction.LOWER.value, note=f"{k} of {n} training and {j} of {m} holdout people",
         too_little=f"{n} training and {m} holdout people" if min(n, m) < few else "", reference=reference,
     )  # fmt: skip
