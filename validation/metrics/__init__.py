@@ -56,6 +56,7 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.detection.discrimination",
     "validation.metrics.detection.calibration",
     "validation.metrics.detection.froc",
+    "validation.metrics.text.reports",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.

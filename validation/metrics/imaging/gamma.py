@@ -103,9 +103,8 @@ def gamma_map(
     strides = torch.tensor(padded.stride(), device=device)
     place = ((counted.nonzero() + margin) * strides).sum(1)
     flat = padded.flatten()
-    wanted = reference[counted].to(torch.float64)
-    scale = (1 / criterion).to(device)
-    # doses in units of the criterion relative to the voxel keep float32 accurate
+    wanted = reference[counted].float()
+    scale = (1 / criterion).float().to(device)  # differences in units of the criterion: float32 is accurate to 1e-5
     best = torch.full((len(place),), limit**2, dtype=torch.float32, device=device)
     active = torch.arange(len(place), device=device)
     corners = torch.tensor(list(product((0, 1), repeat=ndim)), device=device)
@@ -119,8 +118,8 @@ def gamma_map(
             weights, squares = piece.weights.to(device), piece.squares.to(device)
             rows = max(1, BLOCK // len(squares))
             for part in torch.split(active, rows):
-                values = flat[place[part][:, None] + offset].to(torch.float64)
-                values = ((values - wanted[part][:, None]) * scale[part][:, None]).float()
+                values = flat[place[part][:, None] + offset]
+                values = (values - wanted[part][:, None]) * scale[part][:, None]
                 gap = torch.maximum(values.amin(1), -values.amax(1)).clamp(min=0)
                 open_ = piece.nearest + gap.square() < best[part]
                 if not bool(open_.any()):

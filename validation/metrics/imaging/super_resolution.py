@@ -113,8 +113,8 @@ def unsupported_detail(output: Tensor, reference: Tensor, *, factor: int, bands:
     """Share of the detail beyond the input's resolution that is not in the reference: aliasing and invention.
 
     Of the spectral power of the output above the Nyquist frequency of the input (``1 / factor`` of the output's), the
-    share that does not cohere with the reference: ``1 - coherence``, weighted by power over ``bands`` rings, coherence over
-    all frequencies of a ring and all slices. 0 when all fine detail is true, near 1 when none is.
+    share that does not cohere with the reference: ``1 - coherence``, weighted by power over ``bands`` rings, coherence
+    over all frequencies of a ring and all slices. 0 when all fine detail is true, near 1 when none is.
 
     Undefined (NaN) when the output has no power there (less than 1e-12 of its total).
 

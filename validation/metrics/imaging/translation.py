@@ -29,8 +29,8 @@ def geometric_shift(output: Tensor, reference: Tensor, *, spacing_mm: Tensor, li
     """Displacement between output and reference, in mm, from the edges in both.
 
     The gradient magnitudes of both images, which hardly depend on the contrast of the modality, are cross-correlated
-    (Hann window, Fourier domain); the position of the maximum, refined by a parabola per axis, is the shift. A shift of two
-    voxels leaves many intensity scores nearly unchanged and moves every contour.
+    (Hann window, Fourier domain); the position of the maximum, refined by a parabola per axis, is the shift. A shift of
+    two voxels leaves many intensity scores nearly unchanged and moves every contour.
 
     Undefined (NaN) when an image has no edges.
 
@@ -143,7 +143,8 @@ def cycle_steganography(
         )
     images = checked_image(images)
     generator = torch.Generator().manual_seed(seed)
-    clean, noisy = [], []
+    clean: list[float] = []
+    noisy: list[float] = []
     with torch.inference_mode():
         for k in range(len(images)):
             image = images[k : k + 1]

@@ -1,0 +1,1 @@
+"""Drafted reports against the reports that were signed: findings, sides, measurements, editing."""
