@@ -1,72 +1,76 @@
-"""Put the documents of a pathway together and write them in every format."""
+"""Put the documents of pathways together and write them in every format."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from validation.digest import write_atomically
-from validation.dossier.lint import LintFinding, lint
-from validation.dossier.pdf import Press
-from validation.dossier.viewmodel import ViewModel
-from validation.dossier.word import write_docx
-from validation.errors import RunProblem
-from validation.protocol.claims import claim_facts
+from validation.dossier.catalogue import Catalogue, catalogue
+from validation.dossier.narratives import Narratives
+from validation.dossier.pool import Pool
+from validation.dossier.worker import SUFFIXES, Printed, Task, staged
+
+_MOST_WORKERS = 2  # more gain little: one long report takes most of the time, and each process needs memory
 
 
-def bind(run_folder: Path, pathways: list[str]) -> list[Path]:
-    """Write all documents of the pathways; see :func:`validation.dossier.render`."""
-    view = ViewModel(run_folder)
-    orders = [(name, view.catalogue.pathway(name)) for name in pathways]
-    finished, draft = str(view.record.raw("run.finished")), bool(view.record.raw("run.draft"))
-    forbidden = _forbidden(str(view.record.raw("claim.type")))
-    presses: dict[str, Press] = {}
-    written: list[Path] = []
-    for name, order in orders:
-        if order.paper not in presses:
-            presses[order.paper] = Press(paper=order.paper, draft=draft, finished=finished)
-        pages: dict[str, dict[str, int]] = {}
-        files: dict[str, dict[str, bytes]] = {}
-        findings: list[dict[str, Any]] = []
-        for document in sorted(order.documents, key=lambda d: view.catalogue.documents[d].layout_round):
-            html = view.html(document, name, pages)
-            findings += [{"document": document, **f.to_dict()} for f in _look_over(html, document, forbidden)]
-            pdf, pages[document] = presses[order.paper].print(html)
-            word = write_docx(
-                html,
-                view.gallery,
-                paper=order.paper,
-                finished=finished,
-                draft=draft,
-                notice=str(view.record.raw("study.notice")),
-            )
-            files[document] = {"html": html.encode(), "pdf": pdf, "docx": word}
-        for document in order.documents:
-            for suffix, data in files[document].items():
-                path = run_folder / "dossier" / name / f"{document}.{suffix}"
-                write_atomically(path, data)
-                written.append(path)
-        listing = run_folder / "dossier" / name / "findings.json"
-        write_atomically(listing, json.dumps(findings, indent=2, ensure_ascii=False).encode() + b"\n")
-        written.append(listing)
+def bind(run_folder: Path, pathways: list[str], *, workers: int | None = None) -> list[Path]:
+    """Write all documents of the pathways; see :func:`validation.dossier.render`.
+
+    Documents are printed in rounds: those of a later round name pages of earlier ones. Within a round they are
+    independent, so that the number of processes changes nothing in the files.
+    """
+    names = catalogue()
+    pathways = list(dict.fromkeys(pathways))
+    orders = {name: names.pathway(name).documents for name in pathways}
+    documents = list(dict.fromkeys(d for order in orders.values() for d in order))
+    written = Narratives(run_folder, names).keep(documents)
+    count = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
+    done: dict[tuple[str, str], Printed] = {}
+    with ExitStack() as stack:
+        staging = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dossier-")))
+        pool = stack.enter_context(Pool(run_folder, staging, workers=count))
+        for tasks in _rounds(orders, names):
+            given = [
+                Task(pathway, document, {d: p.pages for (w, d), p in done.items() if w == pathway})
+                for pathway, document in tasks
+            ]
+            done.update(zip(tasks, pool.run(given), strict=True))
+        for pathway, order in orders.items():
+            folder = run_folder / "dossier" / pathway
+            findings: list[dict[str, Any]] = []
+            for document in order:
+                findings += done[pathway, document].findings
+                for suffix in SUFFIXES:
+                    path = folder / f"{document}.{suffix}"
+                    write_atomically(path, staged(staging, pathway, document, suffix).read_bytes())
+                    written.append(path)
+            listing = folder / "findings.json"
+            write_atomically(listing, json.dumps(findings, indent=2, ensure_ascii=False).encode() + b"\n")
+            written.append(listing)
     return written
 
 
-def _forbidden(claim_type: str) -> list[str]:
-    return [str(entry["words"]) for entry in claim_facts(claim_type).get("forbidden_wording", [])]
+def _rounds(orders: dict[str, list[str]], names: Catalogue) -> list[list[tuple[str, str]]]:
+    """Return pathway and document of every task by round; within a round in an order that keeps two processes busy.
+
+    The long report of the first pathway comes first. While one process draws its figures and prints it, the other
+    prints the short documents; the long reports of further pathways then find their figures drawn.
+    """
+    rounds: dict[int, list[tuple[str, str]]] = {}
+    for pathway, order in orders.items():
+        for document in order:
+            rounds.setdefault(names.documents[document].layout_round, []).append((pathway, document))
+    found = []
+    for _, tasks in sorted(rounds.items()):
+        longest = [t for t in tasks if len(names.documents[t[1]].sections) == _most_sections(tasks, names)]
+        found.append(longest[:1] + [t for t in tasks if t not in longest] + longest[1:])
+    return found
 
 
-def _look_over(html: str, document: str, forbidden: list[str]) -> list[LintFinding]:
-    """Return what a person has to settle; refuse a document with a hole or a dead link in it."""
-    findings = lint(html, forbidden=forbidden)
-    stopped = [f"{f.rule}: {f.text}" for f in findings if f.stops]
-    if stopped:
-        raise RunProblem(
-            f"the document {document!r} has defects: {'; '.join(stopped[:5])}.",
-            code="DOS-012",
-            where=document,
-            why="A document with a hole or a dead link in it must not leave the building.",
-            action="Correct the template, or the field of the record that it shows.",
-        )
-    return findings
+def _most_sections(tasks: list[tuple[str, str]], names: Catalogue) -> int:
+    return max(len(names.documents[document].sections) for _, document in tasks)

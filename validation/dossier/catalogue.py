@@ -35,6 +35,7 @@ class DocumentKind(_Part):
     filing: str = Field(default="", description="The filing whose clauses the document fills in, if any.")
     layout_round: int = Field(default=0, description="Laid out after documents of lower rounds, whose pages it names.")
     requirements: list[str] = Field(default_factory=list, description="Ids of the requirements it answers.")
+    narratives: list[str] = Field(default_factory=list, description="Further narrative blocks that it shows.")
 
 
 class PathwayOrder(_Part):

@@ -38,6 +38,9 @@ class Printing:
             "quantity": self.quantity,
             "interval": self.interval,
             "limit": self.limit,
+            "limits": self.limits,
+            "listed": self.listed,
+            "sample_size": self.sample_size,
             "counts": self.counts,
             "p_value": self.p_value,
             "unit": self.unit,
@@ -95,6 +98,29 @@ class Printing:
     def limit(self, fact: Fact) -> Fact | str:
         """Return a confidence limit, or a dash where the interval has no such end."""
         return "–" if fact.missing else fact
+
+    def limits(self, estimate: Node) -> Markup:
+        """Return both ends of an interval, or nothing where there is none."""
+        if estimate["lower"].missing and estimate["upper"].missing:
+            return Markup("")
+        return Markup("{} to {}").format(self.limit(estimate["lower"]), self.limit(estimate["upper"]))
+
+    def listed(self, part: Fact | Node) -> Markup:
+        """Return a fact, or the items of a list of facts with commas."""
+        return Markup(", ").join(part.each()) if isinstance(part, Node) else escape(part)
+
+    def sample_size(self, plan: Node) -> Markup:
+        """Return how many patients were planned, and how many the stated assumptions need."""
+        text = Markup("{} planned").format(plan["planned_clusters"])
+        if "required_clusters" in plan and not plan["required_clusters"].missing:
+            text += Markup("; the stated assumptions need {} for power {}").format(
+                plan["required_clusters"], plan["power"]
+            )
+        if "planned_power" in plan and not plan["planned_power"].missing:
+            text += Markup("; power with the planned number {}").format(plan["planned_power"])
+        if "reason" in plan and str(plan["reason"]):
+            text += Markup(". Not computed: {}").format(plan["reason"])
+        return text
 
     def p_value(self, fact: Fact) -> Markup:
         """Return a p-value with its sign: "p = 0.03", "p < 0.001"."""

@@ -138,7 +138,7 @@ class Record:
         if key in {"low", "high"} and isinstance(holder, dict):
             return str(holder.get("unit", ""))
         endpoint = self.endpoint_of(identifier)
-        if endpoint is not None and key in {"margin", "lower", "upper", "assumed_effect", "shift"}:
+        if endpoint is not None and key in {"margin", "lower", "upper", "assumed_effect", "shift", "between_sd"}:
             return str(endpoint.get("unit", ""))
         if endpoint is not None and ".worst_cases." in identifier:
             arms = endpoint.get("arms") or {}

@@ -6,7 +6,8 @@
 4. What the protocol declared (margins, alpha, assumptions, targets) is printed as declared.
 5. P-values have three decimals (more where they would be rounded onto alpha), ``< 0.001`` below that; levels are
    percentages; counts are whole.
-6. The window of a picture is printed whole. Any other number has four significant digits.
+6. The window of a picture is printed whole. A computed power has three decimals and is never rounded to one. The
+   spread between subgroups has the decimals of its endpoint. Any other number has four significant digits.
 
 The minus sign is U+2212; thousands are set apart by a no-break space from five digits on.
 """
@@ -23,7 +24,9 @@ MINUS = "\u2212"
 _MOST_DECIMALS = 8
 _DECLARED = {"margin", "alpha", "target", "power", "assumed_effect", "assumed_sd"}
 _P_VALUES = {"p_value", "p_adjusted"}
-_REAL = {"level", "shift", "statistic", "share"} | _P_VALUES | _DECLARED  # canonical JSON writes 1.0 as 1
+_REAL = (
+    {"level", "shift", "statistic", "share", "planned_power", "between_sd", "estimate", "se"} | _P_VALUES | _DECLARED
+)  # canonical JSON writes 1.0 as 1
 _PLAIN_INTEGERS = {"seed", "schema"}
 
 
@@ -43,6 +46,10 @@ def print_number(record: Record, identifier: str, value: int | float) -> str:
         return p_value(value, alpha=holder.get("alpha") if isinstance(holder, dict) else None)
     if source or key in _DECLARED or ".hypothesis." in identifier or ".verdict.margin." in identifier:
         return declared(value)
+    if key == "planned_power":
+        return p_value(value)
+    if key == "between_sd" and (endpoint := record.endpoint_of(identifier)):
+        return fixed(value, estimate_decimals(endpoint["estimate"], endpoint))
     if estimated and isinstance(holder, dict):
         return fixed(value, estimate_decimals(holder, record.endpoint_of(identifier)))
     if ".worst_cases." in identifier:

@@ -12,9 +12,11 @@ from markupsafe import Markup
 from validation.data import shipped
 from validation.dossier.catalogue import Catalogue, Section, catalogue
 from validation.dossier.figures.gallery import Gallery
+from validation.dossier.narratives import Narratives
 from validation.dossier.printing import Pages, Printing
-from validation.dossier.record import Fact, Node, Record, anchor_of, exact
+from validation.dossier.record import Node, Record, anchor_of, exact
 from validation.dossier.runfiles import RunFiles
+from validation.dossier.subgroup_words import SubgroupWords
 from validation.dossier.templating import build, environment
 from validation.errors import RunProblem
 
@@ -29,13 +31,16 @@ class ViewModel:
     ----------
     run_folder
         The run folder.
+    figures
+        Folder in which processes that print the same run share their figures.
     """
 
-    def __init__(self, run_folder: Path) -> None:
+    def __init__(self, run_folder: Path, figures: Path | None = None) -> None:
         self.files = RunFiles(run_folder)
         self.record: Record = self.files.record
         self.catalogue: Catalogue = catalogue()
-        self.gallery = Gallery(self.files)
+        self.gallery = Gallery(self.files, figures)
+        self.narratives = Narratives(run_folder, self.catalogue)
         folder = shipped("templates", "dossier")
         self._jinja = environment(folder)
         self._screen = Markup((folder / "screen.css").read_text(encoding="utf-8"))  # noqa: S704 - shipped
@@ -57,7 +62,10 @@ class ViewModel:
             **Printing(self.record, self.catalogue, pages).functions(),
             "figure": self.gallery.html,
             "images": self._images,
-            "deviations": lambda: self._entries("events", only=("deviation",)),
+            "pictured": self._pictured,
+            "subgroup_words": SubgroupWords(self.record),
+            "narrative": self.narratives.html(document),
+            "deviations": self._deviations,
             "ledger_entries": lambda: self._entries("ledger", only=()),
             "documents": lambda: self._documents(pathway, document, pages),
             "document": {
@@ -72,7 +80,7 @@ class ViewModel:
         }
         bodies: list[tuple[Section, Markup]] = []
         for section in kind.sections:
-            if all(self._has(need) for need in section.needs):
+            if all(bool(context["narrative"]) if n == "narrative" else self._has(n) for n in section.needs):
                 context["used"] = self._used(bodies)
                 bodies.append((section, self._section(section, context)))
         frame = self._jinja.get_template("document.html.j2")
@@ -108,6 +116,22 @@ class ViewModel:
         entries: list[Node] = self.record.node(source=source).each()
         return [e for e in entries if str(e["time"]) <= finished and (not only or str(e["action"]) in only)]
 
+    def _deviations(self) -> list[Node]:
+        """Return deviations of the study and of the run up to its end, in order of time."""
+        found = [e for source in ("ledger", "events") for e in self._entries(source, only=("deviation",))]
+        return sorted(found, key=lambda entry: str(entry["time"]))
+
+    def _pictured(self) -> list[dict[str, Any]]:
+        """Return each worst case that has pictures once, with the endpoints it is a worst case of."""
+        found: dict[str, dict[str, Any]] = {}
+        for endpoint, e in self.record.node()["endpoints"].items():
+            for case in e["worst_cases"].each():
+                pictures = self._images(str(case["case_id"]))
+                if pictures:
+                    row = {"case_id": case["case_id"], "endpoints": [], "pictures": pictures}
+                    found.setdefault(str(case["case_id"]), row)["endpoints"].append(endpoint)
+        return list(found.values())
+
     def _documents(self, pathway: str, current: str, pages: Pages) -> list[dict[str, Any]]:
         """Return the documents of a pathway for its index."""
         rows = []
@@ -126,18 +150,26 @@ class ViewModel:
         return rows
 
     def _used(self, bodies: list[tuple[Section, Markup]]) -> list[dict[str, Any]]:
-        """Return what the record of numbers lists: every number that the sections so far have printed, each once."""
+        """Return what the record of numbers lists: every number that the sections so far have printed, each once.
+
+        Numbers of one estimate (or other part of the record) stand together under the id of that part.
+        """
         printed = dict.fromkeys(unescape(i) for _, body in bodies for i in _NUMBER.findall(body))
-        return [
-            {
-                "id": identifier,
-                "anchor": anchor_of(identifier),
-                "printed": str(Fact(self.record, identifier)),
-                "exact": exact(self.record, identifier),
-                "unit": self.record.unit(identifier),
-            }
-            for identifier in printed
-        ]
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for identifier in printed:
+            part, _, key = identifier.rpartition(".")
+            if not part:
+                part, _, key = identifier.rpartition(":")
+            groups.setdefault(part or "run", []).append(
+                {
+                    "id": identifier,
+                    "key": key,
+                    "anchor": anchor_of(identifier),
+                    "exact": exact(self.record, identifier),
+                    "unit": self.record.unit(identifier),
+                }
+            )
+        return [{"part": part, "numbers": numbers} for part, numbers in groups.items()]
 
     def _section(self, section: Section, context: dict[str, Any]) -> Markup:
         name = f"sections/{section.id}.html.j2"

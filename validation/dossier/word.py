@@ -8,30 +8,38 @@ from __future__ import annotations
 
 import base64
 import io
-from datetime import datetime
 from typing import Any
 
 import lxml.html
 from docx import Document
-from docx.enum.section import WD_ORIENT
 from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.oxml.ns import qn
-from docx.shared import Emu, Inches, Mm, Pt, RGBColor
+from docx.shared import Emu, Inches, Mm, Pt
 
 from validation.dossier import word_parts as parts
 from validation.dossier.figures.gallery import Gallery
 from validation.dossier.record import tag_of
+from validation.dossier.word_frame import SOFT as _SOFT
+from validation.dossier.word_frame import set_margins, set_page, set_properties, set_styles
 from validation.errors import RunProblem
 
-_PAPER = {"A4": (Mm(210), Mm(297)), "letter": (Inches(8.5), Inches(11))}
 _COLOURS = {
     "outcome-pass": "00694C",
     "outcome-fail": "A83C00",
     "outcome-error": "A83C00",
     "outcome-inconclusive": "5F5300",
 }
-_INLINE = {"a", "span", "strong", "em", "br", "cite", "sup", "sub"}
-_SOFT = "56606C"
+_COLOURS |= {f"claim_{name}": colour for name, colour in _COLOURS.items()}
+_INLINE = {"a", "span", "strong", "em", "br", "cite", "sup", "sub", "code"}
+_HEADINGS = {
+    "h1": "Title",
+    "h2": "Heading 1",
+    "h3": "Heading 2",
+    "h4": "Heading 3",
+    "h5": "Heading 3",
+    "h6": "Heading 3",
+}
+_BOXES = {"notice": "1B1F24", "draftnote": "A83C00", "proposal": "1B1F24", "narrative": "C9CED6"}
 
 
 def write_docx(html: str, gallery: Gallery, *, paper: str, finished: str, draft: bool, notice: str) -> bytes:
@@ -61,88 +69,19 @@ class _Writer:
         self._controls = 0
         self._captions = {"Table": 0, "Figure": 0}
         self._finished = finished
-        self._page(paper)
-        self._styles()
-        self._margins(draft=draft, notice=notice)
+        self._box = ""
+        self._width = set_page(self._docx, paper)
+        set_styles(self._docx)
+        set_margins(self._docx, self._tree, draft=draft, notice=notice)
 
     def bytes(self) -> bytes:
         body = self._tree.find("body")
         for child in body:
             self._block(child)
-        self._properties()
+        set_properties(self._docx, self._tree, self._finished)
         stream = io.BytesIO()
         self._docx.save(stream)
         return parts.same_bytes(stream.getvalue())
-
-    # the page and its furniture
-
-    def _page(self, paper: str) -> None:
-        section = self._docx.sections[0]
-        section.orientation = WD_ORIENT.PORTRAIT
-        section.page_width, section.page_height = _PAPER[paper]
-        section.left_margin, section.right_margin = Mm(22), Mm(20)
-        section.top_margin, section.bottom_margin = Mm(25), Mm(22)
-        self._width = section.page_width - section.left_margin - section.right_margin
-
-    def _styles(self) -> None:
-        styles = self._docx.styles
-        sizes = {
-            "Normal": 9.5,
-            "Title": 20,
-            "Heading 1": 14,
-            "Heading 2": 11,
-            "Heading 3": 9.5,
-            "Caption": 8.5,
-            "List Bullet": 9.5,
-            "List Number": 9.5,
-        }
-        for name, size in sizes.items():
-            style = styles[name]
-            style.font.name, style.font.size = "Arial", Pt(size)
-            style.font.color.rgb = RGBColor.from_string(_SOFT if name == "Caption" else "1B1F24")
-            fonts = style.element.get_or_add_rPr().get_or_add_rFonts()
-            for key in ("asciiTheme", "hAnsiTheme", "eastAsiaTheme", "cstheme"):
-                fonts.attrib.pop(qn(f"w:{key}"), None)
-            style.paragraph_format.space_after = Pt(4)
-            style.font.bold = name.startswith("Heading")
-        styles["Caption"].paragraph_format.keep_with_next = True
-        border = styles["Title"].element.pPr.find(qn("w:pBdr"))
-        if border is not None:
-            styles["Title"].element.pPr.remove(border)
-        language = parts.element("w:lang", val="en-GB")
-        styles["Normal"].element.get_or_add_rPr().append(language)
-
-    def _margins(self, *, draft: bool, notice: str) -> None:
-        section = self._docx.sections[0]
-        head = section.header.paragraphs[0]
-        title = self._tree.findtext(".//h1") or ""
-        run_id = "".join(self._tree.find_class("runid")[0].itertext())
-        version = "".join(self._tree.find_class("version")[0].itertext())
-        head._p.append(parts.run(("DRAFT   " if draft else ""), bold=True, colour="A83C00"))
-        head._p.append(
-            parts.run(f"{title}   ·   Run {run_id}   ·   Protocol version {version}", small=True, colour=_SOFT)
-        )
-        foot = section.footer.paragraphs[0]
-        if notice:
-            foot._p.append(parts.run(f"{notice}   ", bold=True, small=True))
-        foot._p.append(parts.run("Page ", small=True))
-        foot._p.append(parts.field("PAGE", "1"))
-        foot._p.append(parts.run(" of ", small=True))
-        foot._p.append(parts.field("NUMPAGES", "1"))
-
-    def _properties(self) -> None:
-        core = self._docx.core_properties
-        moment = datetime.fromisoformat(self._finished.replace("Z", "+00:00")).replace(tzinfo=None)
-        core.created = core.modified = moment
-        core.author = core.last_modified_by = "genmed-validation"
-        core.title = self._tree.findtext(".//title") or ""
-        core.language = "en-GB"
-        core.comments = ""
-        names = ("run", "pathway", "document")
-        core.identifier = "/".join(
-            self._tree.xpath(f"string(//meta[@name='validation.{name}']/@content)") for name in names
-        )
-        core.revision = 1
 
     # blocks
 
@@ -160,17 +99,24 @@ class _Writer:
             if "strip" in classes:
                 self._strip(node)
             else:
+                before, self._box = self._box, next((_BOXES[c] for c in classes if c in _BOXES), self._box)
                 for child in node:
                     self._block(child)
-        elif kind in ("h1", "h2", "h3", "h4"):
-            style = {"h1": "Title", "h2": "Heading 1", "h3": "Heading 2", "h4": "Heading 3"}[kind]
-            self._fill(self._docx.add_paragraph(style=style)._p, node)
+                self._box = before
+        elif kind in _HEADINGS:
+            self._fill(self._docx.add_paragraph(style=_HEADINGS[kind])._p, node)
         elif kind == "p":
-            paragraph = self._docx.add_paragraph()
-            self._fill(paragraph._p, node, bold="proposal-title" in classes, small="minor" in classes)
+            self._paragraph(node, classes)
         elif kind in ("ul", "ol"):
-            for item in node.findall("li"):
-                self._fill(self._docx.add_paragraph(style="List Bullet" if kind == "ul" else "List Number")._p, item)
+            self._list(node)
+        elif kind == "blockquote":
+            for child in node:
+                self._block(child)
+        elif kind == "pre":
+            paragraph = self._docx.add_paragraph()
+            paragraph._p.append(parts.run("".join(node.itertext()).rstrip("\n"), mono=True))
+        elif kind == "hr":
+            self._docx.add_paragraph()
         elif kind == "table":
             self._table(node)
         elif kind == "figure":
@@ -178,11 +124,43 @@ class _Writer:
         else:
             raise RunProblem(f"a document holds <{kind}>, which has no form in Word.", code="DOS-010", where=kind)
 
+    def _paragraph(self, node: Any, classes: list[str]) -> None:
+        paragraph = self._docx.add_paragraph()
+        box = next((_BOXES[c] for c in classes if c in _BOXES), self._box)
+        if box:
+            parts.side_line(paragraph, box)
+        paragraph.paragraph_format.keep_with_next = "case-title" in classes
+        self._fill(paragraph._p, node, small="minor" in classes or "note" in classes)
+
+    def _list(self, node: Any) -> None:
+        for item in node.findall("li"):
+            style = "List Bullet" if node.tag == "ul" else "List Number"
+            paragraph = self._docx.add_paragraph(style=style)
+            if self._box:
+                parts.side_line(paragraph, self._box, indent=False)
+            blocks = [child for child in item if child.tag in ("p", "ul", "ol", "pre", "blockquote", "table")]
+            if not blocks:
+                self._fill(paragraph._p, item)
+                continue
+            self._text(paragraph._p, item.text)
+            for child in item:  # a loose or nested list of a narrative
+                if child is item[0] and child.tag == "p":
+                    self._fill(paragraph._p, child)
+                elif child.tag in _INLINE:
+                    self._inline(paragraph._p, child)
+                else:
+                    self._block(child)
+                if (child.tail or "").strip():
+                    self._text(paragraph._p, child.tail)
+
     def _contents(self) -> None:
         paragraph = self._docx.add_paragraph()
         paragraph._p.append(parts.run("Contents", bold=True))
-        for section in self._tree.iter("section"):
+        paragraph.paragraph_format.keep_with_next = True
+        sections = list(self._tree.iter("section"))
+        for section in sections:
             line = self._docx.add_paragraph()
+            line.paragraph_format.keep_with_next = section is not sections[-1]
             line.paragraph_format.left_indent = Mm(5)
             line.paragraph_format.space_after = Pt(0)
             line._p.append(parts.run("".join(section.find("h2").itertext())))
@@ -205,7 +183,7 @@ class _Writer:
         for picture in pictures:
             image = picture.find("img")
             data = base64.b64decode(image.get("src").partition(",")[2])
-            width = min(self._width / max(3, len(pictures)) - Mm(2), Mm(52))
+            width = min(self._width / max(3, len(pictures)) - Mm(6.5), Mm(52))
             shape = paragraph.add_run().add_picture(io.BytesIO(data), width=Emu(int(width)))
             shape._inline.docPr.set("descr", image.get("alt"))
             paragraph.add_run(" ")
@@ -230,8 +208,8 @@ class _Writer:
         rows = [(row, row.getparent().tag == "thead") for row in node.iter("tr")]
         columns = max(sum(int(c.get("colspan", "1")) for c in row.iterchildren("td", "th")) for row, _ in rows)
         table = self._docx.add_table(rows=len(rows), cols=columns)
-        widths = [4.0] * columns
-        facts = "facts" in (node.get("class") or "")
+        widths = [6.0] * columns
+        classes = (node.get("class") or "").split()
         for target, (row, head) in zip(table.rows, rows, strict=True):
             (parts.header_row if head else parts.keep_whole)(target)
             cells, position = target.cells, 0
@@ -241,19 +219,15 @@ class _Writer:
                 if span > 1:
                     place = place.merge(cells[position + span - 1])
                 else:
-                    widths[position] = max(widths[position], min(34.0, _longest(cell)))
+                    widths[position] = max(widths[position], min(34.0, _longest(cell) + 2.0))
                 position += span
                 paragraph = place.paragraphs[0]
                 paragraph.paragraph_format.space_after = Pt(1)
                 if "right" in (cell.get("class") or "").split():
                     paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
-                exact = cell.get("data-exact")
-                if exact is not None:
-                    self._control(paragraph._p, f"exact:{exact}", "".join(cell.itertext()), small=True)
-                else:
-                    self._fill(paragraph._p, cell, bold=cell.tag == "th", small=True)
-        if facts:
-            widths = [1.0, 3.2]
+                self._fill(paragraph._p, cell, bold=cell.tag == "th", small=True)
+        if "facts" in classes or "record" in classes:
+            widths = [1.0, 3.2 if "facts" in classes else 2.2]
         parts.rule_table(table, widths, int(self._width / 635))
         self._docx.add_paragraph().paragraph_format.space_after = Pt(2)
 
@@ -282,12 +256,18 @@ class _Writer:
             look = {**look, "bold": False, "colour": _SOFT}
         if "code" in classes or "digest" in classes:
             look["mono"] = True
-        if node.tag == "strong" or "outcome" in classes or "proposal-title" in classes:
+        if node.tag == "strong" or {"outcome", "claim_outcome", "proposal-title"} & set(classes):
             look["bold"] = True
+        if node.tag == "em":
+            look["italic"] = True
+        if node.tag == "code":
+            look["mono"] = True
         for name, colour in _COLOURS.items():
             if name in classes:
                 look["colour"] = colour
-        if node.get("data-id") is not None:
+        if node.get("data-exact") is not None:
+            self._control(target, f"exact:{node.get('data-exact')}", "".join(node.itertext()), **look)
+        elif node.get("data-id") is not None:
             self._control(target, node.get("data-id"), "".join(node.itertext()), **look)
         elif "pointer" in classes:
             self._control(target, parts.POINTER, _collapse("".join(node.itertext())), **look)
@@ -318,4 +298,6 @@ def _longest(cell: Any) -> float:
     """Return a width for a cell: its longest word or a share of its text, whichever is larger."""
     text = " ".join("".join(cell.itertext()).split(" "))
     words = text.split() or [""]
+    if "nowrap" in (cell.get("class") or "").split():
+        return len(text) + 2.0
     return max(max(len(w) for w in words), min(len(text), 60) * 0.45)

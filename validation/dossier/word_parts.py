@@ -89,6 +89,16 @@ def rule_table(table: Any, widths: list[float], total_twips: int) -> None:
             position += span
 
 
+def side_line(paragraph: Any, colour: str, *, indent: bool = True) -> None:
+    """Set a paragraph apart by a line at its left; neighbours with the same line share it."""
+    properties = paragraph._p.get_or_add_pPr()
+    borders = element("w:pBdr")
+    borders.append(element("w:left", val="single", sz="18", space="8", color=colour))
+    properties.append(borders)
+    if indent:
+        paragraph.paragraph_format.left_indent = 114300  # the line stands outside the text: 9 points
+
+
 def header_row(row: Any) -> None:
     """Repeat a row at the top of every page, for readers and screen readers alike."""
     properties = row._tr.get_or_add_trPr()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,16 @@ class Drawing:
     caption: str
     alternative: str
     width_inches: float
+
+    def to_json(self) -> str:
+        """Return the drawing as text, for a process that prints the same run."""
+        return json.dumps({**asdict(self), "png": base64.b64encode(self.png).decode()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Drawing:
+        """Read what :meth:`to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "png": base64.b64decode(fields["png"])})
 
 
 @cache

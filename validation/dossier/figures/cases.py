@@ -57,13 +57,17 @@ def paired_plot(
     difference = (values["output"] - values[other]).to_numpy()
     tail = f" ({unit})" if unit else ""
     with style(name):
-        figure, axes = surface(2.9)
+        figure, axes = surface(2.3)
         groups = clusters.reindex(values.index).to_numpy()
+        x: list[float] = []
+        y: list[float] = []
         for group in dict.fromkeys(groups):
-            member = groups == group
-            if member.sum() > 1:
-                order = np.argsort(mean[member])
-                axes.plot(mean[member][order], difference[member][order], color=RULE, linewidth=0.7, zorder=1)
+            member = np.flatnonzero(groups == group)
+            if len(member) > 1:
+                order = member[np.argsort(mean[member])]
+                x += [*mean[order], np.nan]  # a gap ends the line of this patient: one path is drawn faster than many
+                y += [*difference[order], np.nan]
+        axes.plot(x, y, color=RULE, linewidth=0.7, zorder=1)
         axes.plot(mean, difference, "o", markersize=3, color=BLUE, alpha=0.75, markeredgewidth=0, zorder=2)
         _levels(axes, endpoint)
         axes.set_xlabel(f"Mean of output and {other}{tail}")
@@ -103,7 +107,7 @@ def spectrum_plot(name: str, endpoint: dict[str, Any], *, caption: str, alternat
         return None
     labels = endpoint.get("curve_axes") or {"x": "", "y": ""}
     with style(name):
-        figure, axes = surface(2.8)
+        figure, axes = surface(2.4)
         for arm, points in curves.items():
             colour, dash, label = _ARMS.get(arm, (GREEN, "-", arm))
             x = [p["x"] for p in points]

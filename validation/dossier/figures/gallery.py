@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from validation.digest import sha256_bytes, write_atomically
 from validation.dossier.catalogue import catalogue
 from validation.dossier.figures.canvas import Drawing
 from validation.dossier.figures.cases import flow_diagram, paired_plot, spectrum_plot
@@ -23,10 +25,13 @@ class Gallery:
     ----------
     files
         The run they are drawn from.
+    shared
+        Folder in which processes that print the same run share what they have drawn.
     """
 
-    def __init__(self, files: RunFiles) -> None:
+    def __init__(self, files: RunFiles, shared: Path | None = None) -> None:
         self._files = files
+        self._shared = shared
         self._drawn: dict[str, Drawing | None] = {}
         self._kinds = {
             "margin": self._margin,
@@ -42,10 +47,22 @@ class Gallery:
         if kind not in self._kinds:
             raise RunProblem(f"there is no figure of kind {kind!r}.", code="DOS-009", where=name)
         if name not in self._drawn:
-            self._drawn[name] = self._kinds[kind](name, subject)
+            self._drawn[name] = self._draw(kind, name, subject)
         drawing = self._drawn[name]
         if drawing is None:
             raise RunProblem("the record has nothing to draw for this figure.", code="DOS-009", where=name)
+        return drawing
+
+    def _draw(self, kind: str, name: str, subject: str) -> Drawing | None:
+        """Draw a figure, or take it from another process that drew it; both give the same bytes."""
+        if self._shared is None:
+            return self._kinds[kind](name, subject)
+        path = self._shared / f"figure.{sha256_bytes(name.encode())}.json"
+        if path.is_file():
+            return Drawing.from_json(path.read_text(encoding="utf-8"))
+        drawing = self._kinds[kind](name, subject)
+        if drawing is not None:
+            write_atomically(path, drawing.to_json().encode())
         return drawing
 
     def html(self, kind: str, subject: str) -> Markup:
@@ -121,7 +138,7 @@ class Gallery:
             return None
         printed = self._files.record.printed
         whole = endpoint["estimate"]
-        rows = [("All", self._row(f"{subject}.estimate", whole), whole)]
+        rows = [("All", self._row(whole), whole)]
         for column, levels in subgroups.items():
             test = (endpoint.get("interaction") or {}).get(column) or {}
             p = test.get("p_value")
@@ -131,8 +148,7 @@ class Gallery:
                 note = f"interaction p {text}" if text[0] in "<>" else f"interaction p = {text}"
             rows.append((self._column(column), note, None))
             for level, entry in levels.items():
-                at = f"{subject}.subgroups.{column}.{level}.estimate"
-                rows.append((f"{level}", self._row(at, entry["estimate"]), entry["estimate"]))
+                rows.append((f"{level}", self._row(entry["estimate"]), entry["estimate"]))
         text = f"{subject}, {endpoint['title']}, by pre-planned subgroup."
         key = " Diamond: all; squares: subgroups; bars: confidence intervals; dotted: the estimate of all"
         if endpoint["hypothesis"]["type"] != "descriptive":
@@ -141,9 +157,10 @@ class Gallery:
             name, endpoint, rows, unit=self._unit(endpoint["unit"]), caption=text + key + ".", alternative=text
         )
 
-    def _row(self, identifier: str, estimate: dict[str, Any]) -> str:
+    def _row(self, estimate: dict[str, Any]) -> str:
         n = estimate.get("n_clusters")
-        return f"{self._limits(identifier, estimate)}, n = {estimate['n'] if n is None else n}"
+        note = "not estimable, " if estimate["value"] is None else ""
+        return f"{note}n = {estimate['n'] if n is None else n}"
 
     def _column(self, column: str) -> str:
         return column.replace("_mm", " (mm)").replace("_", " ").capitalize()

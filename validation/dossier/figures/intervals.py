@@ -51,7 +51,7 @@ def margin_plot(name: str, endpoint: dict[str, Any], *, unit: str, caption: str,
     if estimate["value"] is None:
         return None
     with style(name):
-        figure, axes = surface(1.25)
+        figure, axes = surface(1.05)
         _interval(axes, 0, estimate, colour=_colour(endpoint), size=6)
         _region(axes, endpoint, [estimate])
         axes.set_yticks([])
@@ -80,7 +80,7 @@ def forest_plot(
         Label, text at the right (n and interval), and estimate; the estimate is None for a heading.
     """
     with style(name):
-        figure, axes = surface(0.75 + 0.235 * len(rows))
+        figure, axes = surface(0.7 + 0.16 * len(rows))
         for position, (_, text, estimate) in enumerate(rows):
             whole = position == 0
             if estimate is not None and estimate["value"] is not None:
@@ -89,7 +89,7 @@ def forest_plot(
                     position,
                     estimate,
                     colour=INK if whole else BLUE,
-                    size=6 if whole else 4.5,
+                    size=5 if whole else 3.8,
                     marker="D" if whole else "s",
                 )
             axes.annotate(
@@ -97,7 +97,7 @@ def forest_plot(
                 (1.02, position),
                 xycoords=("axes fraction", "data"),
                 va="center",
-                fontsize=7.5,
+                fontsize=7,
                 annotation_clip=False,
             )
         ticks_from(axes, [label for label, _, _ in rows])
