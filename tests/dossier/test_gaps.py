@@ -204,6 +204,23 @@ def test_text_written_after_the_run_does_not_count_as_shown(finished: Path) -> N
     assert not report.complete
 
 
+def test_text_that_the_run_shows_is_met_with_its_page(finished: Path) -> None:
+    study = finished.parent.parent
+    write_all(study, analyse(study, CLAIM, "us_510k"))
+    shutil.copytree(study / "narrative", finished / "narrative")
+    report = finished / "dossier" / "us_510k" / "data_management_report.pdf"
+    assert row(analyse(study, CLAIM, "us_510k", run_folder=finished), "US-AIDSF-005").state == "missing"
+    with pikepdf.open(report, allow_overwriting_input=True) as pdf:  # as a document laid out with the block has it
+        pikepdf.NameTree(pdf.Root.Names.Dests)["narrative"] = pikepdf.Array([pdf.pages[1].obj, pikepdf.Name.Fit])
+        pdf.save(report)
+    met = row(analyse(study, CLAIM, "us_510k", run_folder=finished), "US-AIDSF-005")
+    assert met.state == "met"
+    assert "data_management_report, narrative, page 2" in met.where
+    kept = finished / "narrative" / "data_management_report.md"
+    kept.write_text(kept.read_text() + "Another sentence.\n")
+    assert row(analyse(study, CLAIM, "us_510k", run_folder=finished), "US-AIDSF-005").state == "missing"
+
+
 def test_draft_is_never_complete(tmp_path: Path) -> None:
     write_all(tmp_path, analyse(tmp_path, CLAIM, "us_510k"))
     report = analyse(tmp_path, CLAIM, "us_510k")
