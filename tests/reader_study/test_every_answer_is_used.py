@@ -28,6 +28,8 @@ COMPARED = (
     "montecarlo_",
     "published_iowa/VanDyke.txt",
     "published_iowa/OBUMRM2_run_",
+    "mrmcbinary_",
+    "nestmrmc_",
     "mrmcaov_own_",
     "imrmcR_own_",
 )
@@ -35,8 +37,6 @@ ELSEWHERE = {
     "simulation": ("imrmcR_gRoeMetz_defaults", "mrmcaov_roemetz_or_conversion"),
     "sizing": ("mrmcsamplesize_", "rjafroc_sizing_"),
     "localisation": ("rjafroc_froc_", "rjafroc_roi_", "rjafroc_own_froc"),
-    "another model (conditional logistic regression)": ("mrmcbinary_",),
-    "clustered regions within patients": ("nestmrmc_",),
     "printed output whose data are not stored, or other versions of one that is compared": (
         "published_iowa/FedRoc",
         "published_iowa/VanDyke1",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from validation.cli import readers_plan, readers_schedule, readers_simulate, readers_size
+from validation.cli import readers_interchange, readers_plan, readers_schedule, readers_simulate, readers_size
 
 
 @click.group()
@@ -16,7 +16,7 @@ def command() -> None:
     """Reader studies: plan, size, simulate, schedule and analyse multi-reader multi-case studies."""
 
 
-for _module in (readers_plan, readers_size, readers_simulate, readers_schedule):
+for _module in (readers_plan, readers_size, readers_simulate, readers_schedule, readers_interchange):
     command.add_command(_module.command)
 
 
@@ -96,6 +96,14 @@ for _module in (readers_plan, readers_size, readers_simulate, readers_schedule):
 )
 @click.option("--replicates", type=int, default=2000, show_default=True, help="Of the bootstrap covariance.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the bootstrap covariance.")
+@click.option("--clusters", help="Column that holds the patient of each case, if patients have several lesions.")
+@click.option("--curves", is_flag=True, help="Also fit binormal and proper curves, with a test of their fit.")
+@click.option("--training-cases", type=click.Path(path_type=Path), help="Table with a column case, for the checks.")
+@click.option(
+    "--truther", "truthers", multiple=True, help="Who set the reference standard, for the checks; repeatable."
+)
+@click.option("--fallback", help="Analysis that the protocol fixed in case assumptions fail, for the checks.")
+@click.option("--sequential", is_flag=True, help="Cases are read twice in a row by design: no washout is checked.")
 @click.option("--truth", type=click.Path(path_type=Path), help="Table of lesions; SCORES is then a table of marks.")
 @click.option("--report", type=click.Path(path_type=Path), help="Also write a report: .pdf, .html or .docx.")
 @click.option("--radius", type=float, help="Largest distance of a mark from a lesion, for marks with coordinates.")
@@ -108,13 +116,24 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
     case, mark_type, lesion_id, score) and the endpoint one of localisation, such as wafroc. Exits 0 if the
     hypothesis is met for every difference (or there is none), 1 if not.
     """
+    from validation.cli.readers_circumstances import with_checks
+    from validation.errors import UsageProblem
     from validation.estimate import Outcome
     from validation.reader_study.analysis import analyse as run
+    from validation.reader_study.fitted import fitted_record, fitted_text
     from validation.reader_study.tables import read_scores
     from validation.reader_study.text import analysis_text
 
     truth, radius, report = (options.pop(name) for name in ("truth", "radius", "report"))
+    told = {name: options.pop(name) for name in ("training_cases", "truthers", "fallback", "sequential")}
+    clusters, curves = options.pop("clusters"), options.pop("curves")
     plan = _plan(options)
+    if truth is not None and (clusters is not None or curves):
+        raise UsageProblem(
+            "--clusters and --curves are for tables of scores; marks are analysed by case.",
+            code="RDR-011",
+            where="--clusters",
+        )
     if truth is not None:
         from validation.reader_study.localisation import analyse_marks
         from validation.reader_study.marks import read_marks
@@ -124,21 +143,32 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
         result = analyse_marks(marks, plan)
     else:
         study = read_scores(scores, need_truth=plan.endpoint != "mean_score")
-        result = run(study, plan)
+        if clusters is None:
+            result = run(study, plan)
+        else:
+            from validation.reader_study.clustered import analyse_clustered, patients_of
+            from validation.reader_study.tables import read_table
+
+            result = analyse_clustered(study, patients_of(read_table(scores), clusters, study), plan)
+    result = with_checks(result, study, scores=scores, **told)
     if report is not None:
         from validation.cli.readers_report import write_report
 
         again = None
-        if truth is None and plan.standalone is None:
+        if truth is None and plan.standalone is None and clusters is None:
 
             def again(readers: list[str]) -> Any:
                 return run(study.select(readers=readers), plan)
 
         write_report(report, study, result, sources=[scores, *([truth] if truth else [])], again=again)
+    fitted = fitted_record(study, plan) if curves else {}
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False, ensure_ascii=False))
+        record = {**result.to_dict(), **fitted}
+        click.echo(json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False))
     else:
         click.echo(analysis_text(result))
+        if fitted:
+            click.echo(fitted_text(fitted))
     if result.differences and result.outcome is not Outcome.PASS:
         context.exit(1)
 

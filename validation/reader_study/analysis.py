@@ -9,11 +9,13 @@ from typing import Any
 from validation.errors import DataProblem, UsageProblem
 from validation.estimate import Outcome
 from validation.reader_study.arbitrary import analyse_arbitrary
+from validation.reader_study.checks import study_checks
 from validation.reader_study.conventions import conventions
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import NESTED, Design, inspect, look_alikes, one_class_readers
 from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import LOCALISATION, AnalysisPlan
+from validation.reader_study.rows import multiplicity
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
@@ -36,6 +38,7 @@ class Analysis:
     anova: dict[str, Any]
     convention: str
     warnings: list[str] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contract of ``validation readers analyse --json``; what is not defined is ``null``, never NaN."""
@@ -58,12 +61,14 @@ class Analysis:
             },
             "modalities": self.modalities,
             "differences": self.differences,
+            "multiplicity": multiplicity(self.differences, plan),
             "readers": self.readers,
             "reader_differences": self.reader_differences,
             "components": self.components,
             "anova": self.anova,
             "convention": self.convention,
             "warnings": self.warnings,
+            "checks": self.checks,
         }
 
     @property
@@ -118,6 +123,7 @@ def analyse(scores: ReaderScores, plan: AnalysisPlan | None = None) -> Analysis:
         **parts,
         convention=_conventions(plan, method, nested=design.type in NESTED),
         warnings=warnings,
+        checks=study_checks(scores, plan),
     )
 
 
@@ -211,4 +217,6 @@ def _against_readers(scores: ReaderScores, plan: AnalysisPlan, name: str) -> Ana
     warnings = parts.pop("warnings")
     effects = ["fixed_cases"] if plan.effects is Effects.RRFC else []
     used = ["standalone", *effects, *(["decisions"] if plan.endpoint in ("sensitivity", "specificity") else []), "test"]
-    return Analysis(plan, design, "or", **parts, convention=conventions(*used), warnings=warnings)
+    return Analysis(
+        plan, design, "or", **parts, convention=conventions(*used), warnings=warnings, checks=study_checks(study, plan)
+    )

@@ -37,10 +37,15 @@ _PARTS = {
         "reader alone is a fixed system: its variance is that over cases."
     ),
     "fitted": (
-        "Fitted curves: maximum likelihood on rating categories with free thresholds (binormal: doi:10.1016/"
-        "0022-2496(69)90019-4; proper: doi:10.1006/jmps.1998.1218), jackknife covariance with every curve fitted "
-        "again. Where the likelihood has no maximum but rises towards the perfect curve, the area is 1 with no case variance "
-        "(MRMCaov does the same); where ratings fix no curve, the analysis is refused."
+        "Fitted curves: maximum likelihood on rating categories with free thresholds (binormal: "
+        "doi:10.1016/0022-2496(69)90019-4; proper: doi:10.1006/jmps.1998.1218), jackknife covariance with every curve "
+        "fitted again. Where the likelihood has no maximum but rises towards the perfect curve, the area is 1 with no "
+        "case variance (MRMCaov does the same); where ratings fix no curve, the analysis is refused."
+    ),
+    "clustered": (
+        "Several lesions per patient: covariances of the figures are taken over patients (Obuchowski 1997, "
+        "doi:10.2307/2533958; Rao & Scott 1992, doi:10.2307/2532311). With unbiased covariance the AUC compares "
+        "lesions of different patients only, as NestMRMC does; otherwise all pairs count."
     ),
     "standalone": (
         "System against readers: each reader's difference from the system is analysed as one modality "

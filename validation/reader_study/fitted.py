@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.errors import DataProblem, UsageProblem
+from validation.reader_study.analysis import pairs_of_modalities
 from validation.reader_study.covariance import jackknife_covariance
 from validation.reader_study.figures import empirical_roc, expected_utility_of, height_of, mean_height_of
 from validation.reader_study.measured import Measured, measure
@@ -150,6 +151,39 @@ def fit_statement(rows: list[dict[str, Any]]) -> str:
             f"rejected for {poor} (5 % over all of them after Bonferroni)"
         )
     return "; ".join(parts) + "."
+
+
+def fitted_record(scores: ReaderScores, plan: AnalysisPlan) -> dict[str, Any]:
+    """Return ``curves``, ``fit_statement`` and, for complete studies, ``side_by_side``, as added to an analysis.
+
+    Raises
+    ------
+    UsageProblem
+        If there is no reference standard, so that there is no ROC curve.
+    """
+    if scores.positive.all() or not scores.positive.any():
+        raise UsageProblem("cases of one class have no ROC curve.", code="RDR-011", where="--curves")
+    rows = curve_fits(scores)
+    record: dict[str, Any] = {"curves": rows, "fit_statement": fit_statement(rows), "side_by_side": []}
+    if scores.read.all() and plan.standalone is None:
+        record["side_by_side"] = side_by_side(scores, plan, pairs_of_modalities(scores, plan.control))
+    return record
+
+
+def fitted_text(record: dict[str, Any]) -> str:
+    """Return the same as text."""
+    lines = ["", "AUC, empirical beside fitted:"]
+    for row in record["side_by_side"]:
+        if row["reason"]:
+            lines.append(f"  {row['endpoint']}: not fitted; {row['reason']}")
+        for d in row["differences"]:
+            if d["lower"] is None:
+                lines.append(f"  {row['endpoint']}: {d['a']} − {d['b']}: no interval; {d['reason']}")
+                continue
+            lines.append(
+                f"  {row['endpoint']}: {d['a']} − {d['b']} {d['estimate']:.4f} [{d['lower']:.4f}, {d['upper']:.4f}]"
+            )
+    return "\n".join([*lines, f"Fit: {record['fit_statement']}"])
 
 
 def _one(shape: tuple[int, ...], k: int, c: int) -> Array:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from validation.errors import DataProblem, UsageProblem
 from validation.reader_study.analysis import Analysis, pairs_of_modalities
+from validation.reader_study.checks import study_checks
 from validation.reader_study.conventions import conventions
 from validation.reader_study.covariance import jackknife_covariance
 from validation.reader_study.crossed import analyse_crossed
@@ -63,7 +64,15 @@ def analyse_marks(study: MarkedStudy, plan: AnalysisPlan) -> Analysis:
         scores, plan, method, pairs_of_modalities(scores, plan.control), measured=measure_marks(study, plan.endpoint)
     )
     warnings = [*parts.pop("warnings"), *study.notes]
-    return Analysis(plan, design, method, **parts, convention=conventions(method, "marks", "test"), warnings=warnings)
+    return Analysis(
+        plan,
+        design,
+        method,
+        **parts,
+        convention=conventions(method, "marks", "test"),
+        warnings=warnings,
+        checks=study_checks(scores, plan),
+    )
 
 
 def measure_marks(study: MarkedStudy, endpoint: str) -> Measured:

@@ -17,6 +17,7 @@ from scipy.special import expit, logit, ndtr, ndtri, owens_t
 
 Array = NDArray[np.float64]
 Curve = Literal["binormal", "proper"]
+Fit = tuple[Array, Array, NDArray[np.bool_], Array]
 Laws = Callable[[Array, Array], tuple[Array, ...]]
 CATEGORIES = 24  # runs of continuous ratings are joined down to so many, as LABROC5 does
 _STEPS = 150
@@ -90,8 +91,8 @@ def fit_curves(counts: list[Array], curve: Curve, near: Array | None = None) -> 
     -----
     With few data there may be no maximum: all ratings tied, or one threshold only (one operating point cannot fix two
     parameters), or operating points on one side of the unit square only. The entry then has a reason and no shape.
-    Where every operating point has FPF 0 or TPF 1, and both occur (or they coincide: perfect separation), the likelihood is
-    greatest in the limit of an AUC of 1 and the entry is ``perfect``.
+    Where every operating point has FPF 0 or TPF 1, and both occur (or they coincide: perfect separation), the
+    likelihood is greatest in the limit of an AUC of 1 and the entry is ``perfect``.
 
     References
     ----------
@@ -344,7 +345,7 @@ def _fit(counts: Array, curve: Curve, near: Array | None) -> tuple[Array, Array,
     return shape, value, np.isfinite(values[best, at]), expected
 
 
-def _among(n: int, some: NDArray[np.int64], fit: tuple[Array, ...], d: Array, c: Array) -> list[Array]:
+def _among(n: int, some: NDArray[np.int64], fit: Fit, d: Array, c: Array) -> list[Array]:
     """Return shapes, log-likelihoods (minus infinity without convergence) and expected counts at their places."""
     out = []
     for part, missing in (
@@ -463,8 +464,8 @@ def _score(counts: Array, theta: Array, laws: Laws) -> tuple[Array, Array, NDArr
         gradient, information = _gradient(counts[work], theta[work], laws)
         if iteration >= _SCORING:
             observed = _observed(counts[work], theta[work], laws)
-            usable = np.isfinite(observed).all(axis=(1, 2))
-            usable[usable] = np.linalg.eigvalsh(observed[usable])[:, 0] > 1e-8
+            usable = np.flatnonzero(np.isfinite(observed).all(axis=(1, 2)))
+            usable = usable[np.linalg.eigvalsh(observed[usable])[:, 0] > 1e-8]
             information[usable] = observed[usable]
         size = np.einsum("bpp->bp", information)
         damped = information + eye * (damping[work, None] * size + 1e-10)[:, :, None]

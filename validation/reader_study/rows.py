@@ -140,6 +140,34 @@ def holm(p_values: list[float | None]) -> list[float | None]:
     return adjusted
 
 
+def multiplicity(rows: list[dict[str, Any]], plan: AnalysisPlan) -> dict[str, Any]:
+    """Return how several differences were adjusted, with simultaneous intervals and how many claims are met.
+
+    Holm's method judges; it has no intervals of its own, so that Bonferroni's at ``1 - alpha / k`` are given beside it:
+    all of them hold together. They are wider than the test asks for, and a claim that Holm grants may reach into one.
+    """
+    from scipy import stats
+
+    k = len(rows)
+    adjusted = plan.holm and k > 1
+    intervals = []
+    for row in rows if k > 1 else []:
+        lower = upper = None
+        if row["se"] is not None:
+            law = stats.t(row["df"]) if row["df"] is not None else stats.norm()
+            half = float(law.ppf(1 - plan.alpha / (2 * k))) * row["se"]
+            lower, upper = row["estimate"] - half, row["estimate"] + half
+        intervals.append({"a": row["a"], "b": row["b"], "lower": lower, "upper": upper})
+    return {
+        "method": "holm" if adjusted else "none",
+        "differences": k,
+        "alpha": plan.alpha,
+        "claims_met": sum(row["verdict"] == Outcome.PASS.value for row in rows),
+        "simultaneous": intervals,
+        "simultaneous_level": 1 - plan.alpha / k if k > 1 else None,
+    }
+
+
 def number(value: Any) -> float | None:
     """Return a float, or ``None`` for NaN and infinity."""
     value = float(value)

@@ -41,6 +41,15 @@ def analysis_text(result: Analysis) -> str:
             *textwrap.wrap(row["reason"], 100, initial_indent="  ", subsequent_indent="  "),
         ]
     lines += [f"warning: {text}" for text in result.warnings]
+    simultaneous = record["multiplicity"]["simultaneous"]
+    if simultaneous:
+        level = 100 * (1 - result.plan.alpha)
+        lines.append(f"All differences together, {level:g} % (Bonferroni):")
+        lines += [f"  {row['a']} − {row['b']}: {_i(row)}" for row in simultaneous]
+    open_checks = [c for c in result.checks if c["status"] in ("unmet", "not stated")]
+    met = sum(c["status"] == "met" for c in result.checks)
+    lines.append(f"Checks that authorities ask for: {met} met, {len(open_checks)} open.")
+    lines += [f"  {c['status']}: {c['check']} ({c['source']}); {c['detail']}" for c in open_checks]
     lines += ["", *textwrap.wrap(f"Conventions: {result.convention}", 110)]
     return "\n".join(lines)
 
