@@ -152,7 +152,7 @@ def write_model(path: Path, offset: float = 0.0) -> Path:
 def write_cohort(
     folder: Path,
     *,
-    patients: int = 16,
+    patients: int = 32,
     seed: int = 3,
     noise: float = 20.0,
     prefix: str = "a",

@@ -151,9 +151,13 @@ def _html(record: dict[str, Any], what: dict[str, str], album: Album, facts: dic
         "screen_css": Markup(screen),  # noqa: S704 - shipped
         "print_css": Markup((folder / what["css"]).read_text(encoding="utf-8")),  # noqa: S704 - shipped
     }
-    name = f"{what['id']}.html.j2"
-    template = jinja.get_template(name)
-    body = Markup(build(lambda: template.render(**context), name))  # noqa: S704 - escaped by the template
+
+    def part(name: str) -> Markup:
+        template = jinja.get_template(f"{name}.html.j2")
+        return Markup(build(lambda: template.render(**context), name))  # noqa: S704 - escaped by the template
+
+    context["part"] = part
+    body = part(what["id"])
     frame = jinja.get_template("frame.html.j2")
     html = build(lambda: frame.render(**context, body=body), "frame.html.j2")
     return _DEAD.sub("", html)
