@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,9 +62,19 @@ def test_a_second_real_sample_is_not_flagged_and_every_metric_has_a_row(real):
     assert flagged(found) == set()
     assert not [f for f in found if f.status is Status.ERROR]
     assert {f.metric for f in found} >= {
-        "visit_counts", "inter_event_times", "code_distribution", "code_prevalence", "invented_codes", "transitions",
-        "code_cooccurrence", "visit_order", "trajectories", "kaplan_meier_distance", "copied_histories", "subgroup_share",
-    }  # fmt: skip
+        "visit_counts",
+        "inter_event_times",
+        "code_distribution",
+        "code_prevalence",
+        "invented_codes",
+        "transitions",
+        "code_cooccurrence",
+        "visit_order",
+        "trajectories",
+        "kaplan_meier_distance",
+        "copied_histories",
+        "subgroup_share",
+    }
     assert {f.subgroup for f in found} == {"", "GENDER//F", "GENDER//M"}
 
 
@@ -70,7 +82,13 @@ def test_shuffled_order_of_visits_is_flagged(real):
     found = longitudinal_fidelity(real[0], shuffled(histories(N, 3), 0), real[1])
     assert "visit_order" in flagged(found)
     assert "trajectories" in flagged(found)
-    assert not flagged(found) & {"visit_counts", "inter_event_times", "code_distribution", "code_prevalence", "code_cooccurrence"}
+    assert not flagged(found) & {
+        "visit_counts",
+        "inter_event_times",
+        "code_distribution",
+        "code_prevalence",
+        "code_cooccurrence",
+    }
 
 
 def test_a_lost_code_and_doubled_gaps_are_flagged(real):
@@ -81,7 +99,9 @@ def test_a_lost_code_and_doubled_gaps_are_flagged(real):
 
 
 def test_copied_patients_are_flagged_whatever_their_times(real):
-    copies = real[0][real[0].subject_id < 15].assign(subject_id=lambda d: d.subject_id + 1000, time=lambda d: d.time + 7)
+    copies = real[0][real[0].subject_id < 15].assign(
+        subject_id=lambda d: d.subject_id + 1000, time=lambda d: d.time + 7
+    )
     fresh = histories(N, 3)
     made = pd.concat([fresh[fresh.subject_id >= 15], copies])
     found = longitudinal_fidelity(real[0], made, real[1])
@@ -104,7 +124,7 @@ def test_transitions_and_pairs_equal_plain_loops(real):
     width, moves, together = 41, {}, {}
     for patient, g in frame.dropna(subset="time").groupby("subject_id"):
         visits = [set(v) for _, v in g.groupby("time")["code"]]
-        for a, b in zip(visits[:-1], visits[1:], strict=True):
+        for a, b in itertools.pairwise(visits):
             for x in a:
                 for y in b:
                     key = patient, top[x] * width + top[y]
@@ -151,7 +171,11 @@ def test_profile_p_values_are_uniform_for_patients_as_units():
     for seed in range(60):
         # patients differ much: rows are Dirichlet around the mean, so events are not independent
         rows = [rng.multinomial(20, rng.dirichlet(np.ones(8) * 0.5)) for _ in range(120)]
-        p.append(profile_distance(sparse.csr_matrix(rows[:50]), sparse.csr_matrix(rows[50:]), level=0.95, seed=seed, what="x")[1])
+        p.append(
+            profile_distance(
+                sparse.csr_matrix(rows[:50]), sparse.csr_matrix(rows[50:]), level=0.95, seed=seed, what="x"
+            )[1]
+        )
     assert stats.kstest(p, "uniform").pvalue > 0.001
 
 
@@ -165,6 +189,11 @@ def test_what_cannot_be_read_is_refused(real):
 
 
 def test_registered_metrics_name_their_components(real):
-    assert set(event_distributions(real[0], real[1])) == {"codes", "first_code_transitions", "first_code", "transitions"}
+    assert set(event_distributions(real[0], real[1])) == {
+        "codes",
+        "first_code_transitions",
+        "first_code",
+        "transitions",
+    }
     frame = pd.DataFrame({"t": [1.0, 2, 3, 4, 5, 6], "e": [1, 1, 1, 1, 1, 0]})
     assert survival_curves(frame, frame, time="t", event="e")["distance"].value == 0

@@ -71,7 +71,14 @@ def test_unequal_sizes_do_not_flag_and_are_in_the_null(real):
 def test_without_a_holdout_nothing_is_judged_but_nothing_is_missing(real):
     found = tabular_privacy(real[0], real[0].copy())
     assert {f.status for f in found} == {Status.INCONCLUSIVE}
-    assert {f.metric for f in found} >= {"privacy_control", "exact_copies", "dcr_share", "nndr", "membership_tpr", "k_map"}
+    assert {f.metric for f in found} >= {
+        "privacy_control",
+        "exact_copies",
+        "dcr_share",
+        "nndr",
+        "membership_tpr",
+        "k_map",
+    }
 
 
 def test_a_shifted_holdout_makes_attacks_inconclusive(real):
@@ -94,7 +101,12 @@ def test_a_leaking_subgroup_is_named(real):
 def test_the_threshold_is_compared_with_the_upper_limit(real):
     found = tabular_privacy(real[0], memoriser(real[0], population(N, 3), 0.5), real[1], risk_threshold=0.09)
     bounds = [f for f in found if f.metric == "risk_bound"]
-    assert {f.component.split()[0] for f in bounds} >= {"exact_copies", "linkability", "attribute_inference", "singling_out"}
+    assert {f.component.split()[0] for f in bounds} >= {
+        "exact_copies",
+        "linkability",
+        "attribute_inference",
+        "singling_out",
+    }
     copies = next(f for f in bounds if f.component == "exact_copies" and not f.subgroup)
     assert copies.status is Status.FLAGGED
     assert bound(copies, 0.4).status is Status.FLAGGED

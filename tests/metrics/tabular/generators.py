@@ -30,7 +30,9 @@ def copula(train: pd.DataFrame, n: int, seed: int, noise: float = 0.3) -> pd.Dat
     rng = np.random.default_rng(seed)
     scores = []
     for c in train:
-        order = train[c].rank(method="first").fillna(pd.Series(rng.uniform(1, len(train), len(train)), index=train.index))
+        order = (
+            train[c].rank(method="first").fillna(pd.Series(rng.uniform(1, len(train), len(train)), index=train.index))
+        )
         scores.append(stats.norm.ppf((order - 0.5) / len(train)) + rng.normal(0, noise, len(train)))
     z = rng.multivariate_normal(np.zeros(len(scores)), np.corrcoef(np.array(scores)), n)
     u, made = stats.norm.cdf(z), {}

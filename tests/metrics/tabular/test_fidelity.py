@@ -34,10 +34,26 @@ def test_fresh_records_are_not_flagged_and_every_metric_has_a_row(real):
     assert flagged(found) == []
     names = {f.metric for f in found}
     assert names >= {
-        "structure", "clinical_rules", "marginal_distance", "wasserstein_distance", "missingness", "rare_categories",
-        "invented_categories", "tails", "pairwise_association", "conditional_distance", "propensity_mse", "detection_auc", "mmd",
-        "alpha_precision", "beta_recall", "authenticity", "subgroup_share", "subgroup_marginal_distance", "subgroup_association",
-    }  # fmt: skip
+        "structure",
+        "clinical_rules",
+        "marginal_distance",
+        "wasserstein_distance",
+        "missingness",
+        "rare_categories",
+        "invented_categories",
+        "tails",
+        "pairwise_association",
+        "conditional_distance",
+        "propensity_mse",
+        "detection_auc",
+        "mmd",
+        "alpha_precision",
+        "beta_recall",
+        "authenticity",
+        "subgroup_share",
+        "subgroup_marginal_distance",
+        "subgroup_association",
+    }
     assert not [f for f in found if f.status is Status.ERROR]
     assert all(f.null and f.rule for f in found)
     assert {f.subgroup for f in found if f.metric == "subgroup_share"} >= {"sex=F", "sex=M", "site=C"}
@@ -133,7 +149,9 @@ def test_a_copula_keeps_marginals(real):
 
 
 def test_encoding_agrees_on_levels_types_and_dates():
-    a = pd.DataFrame({"x": [1, 2, 1, 2], "d": ["2020-01-01", "2020-01-03", None, "2020-01-02"], "b": [True, False, True, None]})
+    a = pd.DataFrame(
+        {"x": [1, 2, 1, 2], "d": ["2020-01-01", "2020-01-03", None, "2020-01-02"], "b": [True, False, True, None]}
+    )
     b = pd.DataFrame({"x": ["1", "2", "3", None], "d": ["2020-02-01"] * 4, "b": ["True", "False", "True", "True"]})
     t = encode(a, b, categorical=("x",))
     assert t.numeric == ("d",)

@@ -76,7 +76,9 @@ def test_associations_equal_scipy_and_naive_formulas():
     assert pairs.cramer(g, starts)[i, j] == pytest.approx(np.sqrt(corrected), abs=1e-9)
     joint = counts / n
     h = stats.entropy(joint.sum(1))
-    assert pairs.theil(g, starts)[i, j] == pytest.approx((h + stats.entropy(joint.sum(0)) - stats.entropy(joint.ravel())) / h)
+    assert pairs.theil(g, starts)[i, j] == pytest.approx(
+        (h + stats.entropy(joint.sum(0)) - stats.entropy(joint.ravel())) / h
+    )
     ranks = frame.age.rank()
     within = ranks.groupby(frame.disease).transform("mean")
     epsilon = 1 - ((ranks - within) ** 2).sum() / (n - 2) * (n - 1) / ((ranks - ranks.mean()) ** 2).sum()
@@ -115,7 +117,7 @@ def test_many_levels_and_columns_do_not_break_the_bytes():
 
     t = encode(wide(1500), wide(40))
     assert t.categorical == ("code",)
-    low, span = t.span
+    _low, span = t.span
     d = np.abs((t.synthetic.numbers[:, None] - t.train.numbers[None]) / span).sum(-1)
     d += t.synthetic.codes != t.train.codes[:, 0][None]
     np.testing.assert_allclose(nearest(space(t), t.synthetic, t.train).first, d.min(1) / 301, atol=1e-12)
@@ -126,7 +128,9 @@ def test_mmd_exact_equals_full_kernels_and_features_their_error(tables):
 
     x, y = embedded(tables, tables.synthetic), embedded(tables, tables.train)
     biased, _ = mmd2_exact(x, y, 0.1)
-    full = rbf_kernel(x, x, gamma=0.1).mean() + rbf_kernel(y, y, gamma=0.1).mean() - 2 * rbf_kernel(x, y, gamma=0.1).mean()
+    full = (
+        rbf_kernel(x, x, gamma=0.1).mean() + rbf_kernel(y, y, gamma=0.1).mean() - 2 * rbf_kernel(x, y, gamma=0.1).mean()
+    )
     assert biased == pytest.approx(full, abs=1e-10)
     shifted = x + 0.3
     estimate, p = mmd2_features(shifted, y, 0.1, seed=0, level=0.95)
@@ -136,7 +140,10 @@ def test_mmd_exact_equals_full_kernels_and_features_their_error(tables):
 
 def test_mmd_p_values_are_uniform_under_the_null():
     rng = np.random.default_rng(3)
-    p = [mmd2_features(rng.normal(size=(80, 4)), rng.normal(size=(120, 4)), 0.2, seed=s, level=0.95)[1] for s in range(150)]
+    p = [
+        mmd2_features(rng.normal(size=(80, 4)), rng.normal(size=(120, 4)), 0.2, seed=s, level=0.95)[1]
+        for s in range(150)
+    ]
     assert stats.kstest(p, "uniform").pvalue > 0.001
 
 

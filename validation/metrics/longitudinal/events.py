@@ -27,8 +27,10 @@ _NAMES = {
 class Events:
     """Events of one table, sorted by patient, time and place in the file (so equal times keep their order).
 
-    ``patient`` counts patients from 0, ``visit`` visits (distinct times of a patient) over the whole table, ``time`` is in
-    days (or the file's number), NaN for events without a time (birth dates, demographics), which belong to no visit (-1).
+    ``patient`` counts patients from 0, ``visit`` visits (distinct times of a patient) over the whole table, ``time``
+    is in
+    days (or the file's number), NaN for events without a time (birth dates, demographics), which belong to no visit
+    (-1).
     """
 
     patient: Ints
@@ -89,9 +91,15 @@ def join(a: Events, b: Events) -> Events:
 
 
 def read_histories(
-    train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None = None, *, subject: str = "", time: str = "",
-    code: str = "", value: str = "",
-) -> Histories:  # fmt: skip
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    holdout: pd.DataFrame | None = None,
+    *,
+    subject: str = "",
+    time: str = "",
+    code: str = "",
+    value: str = "",
+) -> Histories:
     """Encode event tables; columns are found by their usual names (MEDS, OMOP-like) unless named.
 
     Raises
@@ -107,9 +115,11 @@ def read_histories(
         missing = not options or not all(options[0] in f.columns for f in frames)
         if missing and (role != "value" or named[role]):
             raise DataProblem(
-                f"no column holds the {role} in every table.", code="LON-001", where=f"--param {role}",
+                f"no column holds the {role} in every table.",
+                code="LON-001",
+                where=f"--param {role}",
                 action=f"Name it: --param {role}=COLUMN (usual names: {', '.join(usual)}).",
-            )  # fmt: skip
+            )
         found[role] = "" if missing else options[0]
     texts = pd.concat([f[found["code"]].astype(object).map(_text) for f in frames], ignore_index=True)
     codes, names = pd.factorize(texts, sort=True)
@@ -119,9 +129,13 @@ def read_histories(
     counts = np.bincount(pairs[:, 1], minlength=len(names))
     frequent = np.argsort(-counts, kind="stable")
     return Histories(
-        made[0], made[1], made[2] if holdout is not None else None, tuple(map(str, names)), frequent[counts[frequent] > 0],
+        made[0],
+        made[1],
+        made[2] if holdout is not None else None,
+        tuple(map(str, names)),
+        frequent[counts[frequent] > 0],
         bool(found["value"]),
-    )  # fmt: skip
+    )
 
 
 def _text(v: Any) -> str:
@@ -154,9 +168,13 @@ def _events(frame: pd.DataFrame, code: Ints, found: dict[str, str]) -> Events:
 
 def _days(column: pd.Series[Any]) -> Floats:
     if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(np.float64, na_value=np.nan)
+        return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
     try:
-        when = pd.to_datetime(column, errors="raise", utc=True, format="ISO8601") if not pd.api.types.is_datetime64_any_dtype(column) else pd.to_datetime(column, utc=True)
+        when = (
+            pd.to_datetime(column, errors="raise", utc=True, format="ISO8601")
+            if not pd.api.types.is_datetime64_any_dtype(column)
+            else pd.to_datetime(column, utc=True)
+        )
     except (ValueError, TypeError):
         raise DataProblem("times are neither numbers nor ISO dates.", code="LON-002", where=str(column.name)) from None
-    return ((when - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)).to_numpy(np.float64)
+    return np.asarray((when - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1), dtype=np.float64)

@@ -13,11 +13,23 @@ from validation.registry import Direction, Kind, metric
 
 
 @metric(
-    "visit_counts", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="longitudinal", reference="Smirnov 1948, doi:10.1214/aoms/1177730256", oracle="scipy.stats.ks_2samp (gold reference_longitudinal)",
-)  # fmt: skip
+    "visit_counts",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="longitudinal",
+    reference="Smirnov 1948, doi:10.1214/aoms/1177730256",
+    oracle="scipy.stats.ks_2samp (gold reference_longitudinal)",
+)
 def visit_counts(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, subject: str = "", time: str = "", code: str = "", level: float = 0.95
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    subject: str = "",
+    time: str = "",
+    code: str = "",
+    level: float = 0.95,
 ) -> dict[str, Estimate]:
     """Measure Kolmogorov-Smirnov distances of visits per patient, events per visit and times between visits.
 
@@ -29,18 +41,31 @@ def visit_counts(
 
 
 @metric(
-    "event_distributions", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="longitudinal", reference="total variation; delta method over patients", oracle="gold reference_longitudinal",
-)  # fmt: skip
+    "event_distributions",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="longitudinal",
+    reference="total variation; delta method over patients",
+    oracle="gold reference_longitudinal",
+)
 def event_distributions(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, subject: str = "", time: str = "", code: str = "", seed: int = 0,
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    subject: str = "",
+    time: str = "",
+    code: str = "",
+    seed: int = 0,
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure total variation distances of codes, of transitions between neighbouring visits, and of first codes.
 
     ``codes``: all events; ``first_code_transitions``: first code of a visit and of the next one (in file order);
     ``transitions``: all pairs of codes in neighbouring visits, codes beyond the forty commonest taken together;
-    ``first_code``: of the first visit. ½ Σ |p - q| over cells, patients as units of the intervals; sparse cells make it larger
+    ``first_code``: of the first visit. ½ Σ |p - q| over cells, patients as units of the intervals; sparse cells make
+    it larger
     than zero for two samples of one population, so compare with the distance of training and holdout.
     """
     h = read_histories(train, synthetic, subject=subject, time=time, code=code)

@@ -43,15 +43,13 @@ def positions(e: Events, h: Histories, top: int) -> Any:
     place = np.where(number > 1, 2 * e.rank / np.maximum(1, number - 1) - 1, 0.0)
     dated = e.visit >= 0
     pairs = np.unique(np.stack([e.visit[dated], classes(h, top)[e.code[dated]]], axis=1), axis=0)
-    found = sparse.csr_matrix(
-        (place[pairs[:, 0]], (who[pairs[:, 0]], pairs[:, 1])), shape=(e.patients, top + 1)
-    )
+    found = sparse.csr_matrix((place[pairs[:, 0]], (who[pairs[:, 0]], pairs[:, 1])), shape=(e.patients, top + 1))
     found.sum_duplicates()
     return found
 
 
 def growth(e: Events) -> Floats:
-    """Return, per patient with two visits or more, the correlation of visit number and number of events in the visit."""
+    """Return, per patient with two visits or more, the correlation of visit number and number of events."""
     who, _ = e.visits
     size = np.bincount(e.visit[e.visit >= 0], minlength=len(who)).astype(np.float64)
     return within_correlation(who, e.rank.astype(np.float64), size, e.patients)
@@ -98,5 +96,3 @@ def trajectories(e: Events, code: int) -> dict[str, Floats]:
         "trend": within_correlation(who, place, value, e.patients),
         "step": ratio[(number > 2) & np.isfinite(ratio)],
     }
-
-

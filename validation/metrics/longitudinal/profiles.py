@@ -81,7 +81,7 @@ def _products(before: Any, after: Any, who: Ints, patients: int, width: int) -> 
 
 
 def first_transitions(e: Events, codes: int) -> tuple[Any, Any]:
-    """Return patients by (first code of a visit, first code of the next), and patients by first code of the first visit."""
+    """Return patients by (first code of a visit, of the next), and patients by first code of all."""
     dated = e.visit >= 0
     _, at = np.unique(e.visit[dated], return_index=True)
     code, who = e.code[dated][at], e.visits[0]
@@ -94,7 +94,8 @@ def first_transitions(e: Events, codes: int) -> tuple[Any, Any]:
 def profile_distance(made: Any, real: Any, *, level: float, seed: int, what: str) -> tuple[Estimate, float | None]:
     """Return the total variation of two pooled profiles, with patients as units, and the permutation p-value.
 
-    Formula: ½ Σ |p - q|, p and q the shares of all counts. The interval is the delta method's for the set of features that
+    Formula: ½ Σ |p - q|, p and q the shares of all counts. The interval is the delta method's for the set of features
+    that
     are commoner in the synthetic table, a ratio of sums over patients. The null permutes whole patients; its upper tail
     is a gamma distribution of the same moments.
     """
@@ -114,9 +115,15 @@ def profile_distance(made: Any, real: Any, *, level: float, seed: int, what: str
         variance += float(off.var(ddof=1)) / len(size)
     half = float(stats.norm.isf((1 - level) / 2)) * math.sqrt(variance)
     estimate = Estimate(
-        value=value, lower=max(0.0, value - half), upper=min(1.0, value + half), method=method, n=int(a.sum() + b.sum()), unit="1",
-        level=level, n_clusters=n + m,
-    )  # fmt: skip
+        value=value,
+        lower=max(0.0, value - half),
+        upper=min(1.0, value + half),
+        method=method,
+        n=int(a.sum() + b.sum()),
+        unit="1",
+        level=level,
+        n_clusters=n + m,
+    )
     used = np.flatnonzero(a + b)
     both = sparse.vstack([made, real]).tocsc()[:, used].tocsr()
     total = (a + b)[used]
@@ -137,7 +144,8 @@ def profile_distance(made: Any, real: Any, *, level: float, seed: int, what: str
 def mean_distance(made: Any, real: Any, *, level: float, seed: int, what: str) -> tuple[Estimate, float | None, int]:
     """Return the feature whose mean over patients differs most in standard errors: difference, p-value, feature.
 
-    The p-value is that of the largest |t| over all features under permutation of patients (so for all of them together).
+    The p-value is that of the largest |t| over all features under permutation of patients (so for all of them
+    together).
     """
     n, m = made.shape[0], real.shape[0]
     method = f"difference of means of {what}, largest |t|, patients as units"
@@ -175,7 +183,13 @@ def mean_distance(made: Any, real: Any, *, level: float, seed: int, what: str) -
     error = math.sqrt(float(x.var(ddof=1)) / n + float(y.var(ddof=1)) / m)
     half = float(stats.norm.isf((1 - level) / 2 / len(used))) * error
     estimate = Estimate(
-        value=gap, lower=gap - half, upper=gap + half, method=method + f" of {len(used)} features", n=every, unit="1", level=level,
+        value=gap,
+        lower=gap - half,
+        upper=gap + half,
+        method=method + f" of {len(used)} features",
+        n=every,
+        unit="1",
+        level=level,
         n_clusters=every,
-    )  # fmt: skip
+    )
     return estimate, moment_tail(float(np.abs(t[at])), null), int(used[at])

@@ -1,6 +1,8 @@
-"""Replayed histories: do synthetic patients repeat training patients more often than they repeat holdout patients?"""
+"""Replayed histories: do synthetic patients repeat training patients more often than they repeat holdout patients."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ FEWEST = 5  # dated events a history must have; shorter ones repeat by chance
 
 
 def signatures(e: Events) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """Return one hash per patient of codes in order of visits (times themselves do not enter), and who has enough events."""
+    """Return one hash per patient of codes in order of visits (without times), and who has enough events."""
     dated = np.flatnonzero(e.visit >= 0)
     # inside a visit order does not matter: sort by code
     dated = dated[np.lexsort((e.code[dated], e.visit[dated]))]
@@ -38,7 +40,7 @@ def signatures(e: Events) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]
 
 
 def copied(h: Histories) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
-    """Return, of patients with enough events, which training and holdout histories are repeated, and training row numbers."""
+    """Return which training histories are repeated, which are long enough, and which holdout ones are repeated."""
     made, _ = signatures(h.synthetic)
     sign, enough = signatures(h.train)
     other = None
@@ -52,7 +54,11 @@ def replay_findings(h: Histories, *, level: float) -> list[Finding]:
     """Judge whether more training than holdout histories are repeated code for code (hypergeometric, exact)."""
     hit, enough, other = copied(h)
     k, n = int(hit.sum()), int(enough.sum())
-    common = {"metric": "copied_histories", "direction": Direction.LOWER.value, "reference": "Fisher 1935"}
+    common: dict[str, Any] = {
+        "metric": "copied_histories",
+        "direction": Direction.LOWER.value,
+        "reference": "Fisher 1935",
+    }
     if not n:
         why = f"no training patient has {FEWEST} dated events"
         empty = Estimate.insufficient(why, n=0, unit="1", method="share", level=level)
@@ -64,25 +70,39 @@ def replay_findings(h: Histories, *, level: float) -> list[Finding]:
     j, m = int(other.sum()), len(other)
     return [
         Finding(
-            **common, estimate=estimate, p_value=float(more_than_share([k], n, [j], m)[0]),
+            **common,
+            estimate=estimate,
+            p_value=float(more_than_share([k], n, [j], m)[0]),
             null="training and holdout patients are exchangeable for the synthetic table (hypergeometric, exact)",
             rule="adjusted p at most alpha (more training than holdout histories repeated)",
-            note=f"{k} of {n} training and {j} of {m} holdout histories of at least {FEWEST} events are repeated code for code; rows count training patients",
+            note=f"{k} of {n} training and {j} of {m} holdout histories of at least {FEWEST} events are repeated code for code; rows count training patients",  # noqa: E501
             rows=tuple(int(r) for r in np.flatnonzero(hit)[:20]) if k / n > j / m else (),
             ceiling=proportion(other, level=level, interval="clopper_pearson"),
         )
-    ]  # fmt: skip
+    ]
 
 
 @metric(
-    "copied_histories", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), optional_roles=("holdout",),
-    kind=Kind.ESTIMATE, family="longitudinal", reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
+    "copied_histories",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    optional_roles=("holdout",),
+    kind=Kind.ESTIMATE,
+    family="longitudinal",
+    reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
     oracle="sequences as text, compared",
-)  # fmt: skip
+)
 def copied_histories(
-    train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None = None, *, subject: str = "", time: str = "",
-    code: str = "", level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    holdout: pd.DataFrame | None = None,
+    *,
+    subject: str = "",
+    time: str = "",
+    code: str = "",
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """Measure the share of training (and holdout) patients whose codes, visit by visit, a synthetic patient repeats.
 
     Patients with at least five dated events; times do not count, the order of visits does.

@@ -40,28 +40,48 @@ def duplicate_findings(
         where = np.flatnonzero(train & masks["train"])
         found.append(
             Finding(
-                metric="exact_copies", subgroup=name, estimate=share(a, level=level), ceiling=share(b, level=level),
+                metric="exact_copies",
+                subgroup=name,
+                estimate=share(a, level=level),
+                ceiling=share(b, level=level),
                 p_value=float(more_than_share([k], len(a), [j], len(b))[0]) if len(a) and len(b) else None,
-                null=NULL + " (hypergeometric, exact)", rule="adjusted p at most alpha (more training than holdout records copied)",
-                direction=Direction.LOWER.value, rows=tuple(int(r) for r in where[:WORST]) if k > j else (),
+                null=NULL + " (hypergeometric, exact)",
+                rule="adjusted p at most alpha (more training than holdout records copied)",
+                direction=Direction.LOWER.value,
+                rows=tuple(int(r) for r in where[:WORST]) if k > j else (),
                 note=f"{k} of {len(a)} training and {j} of {len(b)} holdout records are copied"
-                + (f" by {int(copies[masks['synthetic']].sum())} synthetic records; rows are of the training table" if not name else ""),
+                + (
+                    f" by {int(copies[masks['synthetic']].sum())} synthetic records; rows are of the training table"
+                    if not name
+                    else ""
+                ),
                 too_little=f"{len(a)} training and {len(b)} holdout records" if min(len(a), len(b)) < 20 else "",
                 reference="Fisher 1935; Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
             )
-        )  # fmt: skip
+        )
     return found
 
 
 @metric(
-    "exact_copies", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), optional_roles=("holdout",),
-    kind=Kind.ESTIMATE, family="privacy", reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
+    "exact_copies",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    optional_roles=("holdout",),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
     oracle="pandas merge of whole records",
-)  # fmt: skip
+)
 def exact_copies(
-    train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None = None, *, categorical: tuple[str, ...] = (),
-    ignore: tuple[str, ...] = (), level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    holdout: pd.DataFrame | None = None,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """Measure the shares of synthetic records that equal a training record, and of real records that were copied.
 
     All measured columns must agree (missing equals missing). A table of few, coarse columns has copies by chance: the

@@ -1,9 +1,10 @@
-"""The null of privacy: training and holdout records of one population, so which of them was trained on is a coin's toss.
+"""The null of privacy: which records of one population were trained on is a coin's toss.
 
 If a generator learnt the population and nothing about single patients, training and holdout records play the same part
 for its output. Every statistic here is a sum of weights over training records, and its null is the relabelling of
 real records: exact (hypergeometric) where weights are 0 or 1, else with the exact mean and variance of a sample without
-replacement. So unequal sizes and ties need no further correction. It rests on the holdout being drawn from the population
+replacement. So unequal sizes and ties need no further correction. It rests on the holdout being drawn from the
+population
 of the training records, which :func:`control_finding` tests.
 """
 
@@ -72,18 +73,30 @@ def control_adjusted(k: int, n: int, j: int, m: int, *, level: float, method: st
 
     value = risk(a, c)
     return Estimate(
-        value=value, lower=min(value, risk(a_low, c_high)), upper=max(value, risk(a_high, c_low)), method=method, n=n + m,
-        unit="1", level=level, n_events=k,
-    )  # fmt: skip
+        value=value,
+        lower=min(value, risk(a_low, c_high)),
+        upper=max(value, risk(a_high, c_low)),
+        method=method,
+        n=n + m,
+        unit="1",
+        level=level,
+        n_events=k,
+    )
 
 
 def without_holdout(metric: str, estimate: Estimate | None = None, *, n: int = 0, subgroup: str = "") -> Finding:
     """Return the inconclusive finding of a metric that has no holdout to stand on."""
     shown = estimate or Estimate.insufficient(NO_HOLDOUT, n=n, unit="1", method=metric)
     return Finding(
-        metric=metric, estimate=shown, null=NULL, rule="needs a holdout of the training population", note=NO_HOLDOUT,
-        direction=Direction.LOWER.value, decided=Status.INCONCLUSIVE, subgroup=subgroup,
-    )  # fmt: skip
+        metric=metric,
+        estimate=shown,
+        null=NULL,
+        rule="needs a holdout of the training population",
+        note=NO_HOLDOUT,
+        direction=Direction.LOWER.value,
+        decided=Status.INCONCLUSIVE,
+        subgroup=subgroup,
+    )
 
 
 def control_finding(tables: Tables, *, level: float, seed: int) -> Finding:
@@ -99,12 +112,16 @@ def control_finding(tables: Tables, *, level: float, seed: int) -> Finding:
     estimate, p = auc(found.scores, found.labels, level=level), null_p(found.scores, found.labels)
     shifted = (estimate.value or 0.5) > 0.5 + SHIFT_MARGIN and p is not None and p <= SHIFT_ALPHA
     return Finding(
-        metric="privacy_control", estimate=estimate, null="training and holdout records are exchangeable",
-        rule=f"flagged if told apart (p at most {SHIFT_ALPHA:g} and area above {0.5 + SHIFT_MARGIN:g}); attacks are then inconclusive",
-        p_value=None, decided=Status.FLAGGED if shifted else Status.NOT_FLAGGED, direction="closer to 0.5 is better",
+        metric="privacy_control",
+        estimate=estimate,
+        null="training and holdout records are exchangeable",
+        rule=f"flagged if told apart (p at most {SHIFT_ALPHA:g} and area above {0.5 + SHIFT_MARGIN:g}); attacks are then inconclusive",  # noqa: E501
+        p_value=None,
+        decided=Status.FLAGGED if shifted else Status.NOT_FLAGGED,
+        direction="closer to 0.5 is better",
         note="the holdout is of another population than the training records" if shifted else "",
         reference="Lopez-Paz and Oquab 2017, arXiv:1610.06545",
-    )  # fmt: skip
+    )
 
 
 def share(flags: npt.NDArray[np.bool_], *, level: float) -> Estimate:

@@ -1,4 +1,4 @@
-"""The family ``tabular_privacy``: every attack and distance with its null, its finding, per subgroup where it applies."""
+"""The family ``tabular_privacy``: every attack and distance with its null and its finding."""
 
 from __future__ import annotations
 
@@ -19,16 +19,29 @@ from validation.registry import Direction, Kind, metric
 
 _RISKS = ("attribute_inference", "linkability", "singling_out", "l_diversity", "exact_copies")
 _NEED_CONTROL = (
-    "dcr_share", "nndr", "membership_auc", "membership_tpr", "attribute_inference", "linkability", "singling_out", "k_map",
+    "dcr_share",
+    "nndr",
+    "membership_auc",
+    "membership_tpr",
+    "attribute_inference",
+    "linkability",
+    "singling_out",
+    "k_map",
     "l_diversity",
-)  # fmt: skip
+)
 
 
 @metric(
-    "tabular_privacy", unit="each metric its own", direction=Direction.NONE, roles=("train", "synthetic"),
-    optional_roles=("holdout",), kind=Kind.ESTIMATE, family="family",
-    reference="Pilgram et al. 2025, arXiv:2503.04980; each metric its own", oracle="each metric its own",
-)  # fmt: skip
+    "tabular_privacy",
+    unit="each metric its own",
+    direction=Direction.NONE,
+    roles=("train", "synthetic"),
+    optional_roles=("holdout",),
+    kind=Kind.ESTIMATE,
+    family="family",
+    reference="Pilgram et al. 2025, arXiv:2503.04980; each metric its own",
+    oracle="each metric its own",
+)
 def tabular_privacy(
     train: pd.DataFrame,
     synthetic: pd.DataFrame,
@@ -46,7 +59,8 @@ def tabular_privacy(
 ) -> list[Finding]:
     """Run every privacy metric of a synthetic table and say of each whether it is flagged.
 
-    The holdout is the privacy control: people of the same population as the training records, not trained on. Every attack
+    The holdout is the privacy control: people of the same population as the training records, not trained on. Every
+    attack
     is judged by how much better it does on training people (exact or relabelling null), Holm over the whole report.
     Where training and holdout can be told apart by themselves, attacks are inconclusive: they would measure the shift.
     Without a holdout everything that needs one is inconclusive.
@@ -111,7 +125,15 @@ def bound(finding: Finding, threshold: float) -> Finding:
     else:
         status, note = Status.INCONCLUSIVE, f"the interval {e.lower:.4g} to {e.upper:.4g} holds {threshold:g}"
     return replace(
-        finding, metric="risk_bound", component=" ".join(x for x in (finding.metric, finding.component) if x), status=status,
-        note=note, p_value=None, p_adjusted=None, null=f"threshold {threshold:g} of the user", ceiling=None, rows=(),
+        finding,
+        metric="risk_bound",
+        component=" ".join(x for x in (finding.metric, finding.component) if x),
+        status=status,
+        note=note,
+        p_value=None,
+        p_adjusted=None,
+        null=f"threshold {threshold:g} of the user",
+        ceiling=None,
+        rows=(),
         rule="not flagged only if the upper limit is at most the threshold",
-    )  # fmt: skip
+    )

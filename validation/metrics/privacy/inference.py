@@ -35,7 +35,7 @@ def attacked(tables: Tables, *, seed: int) -> Tables:
 
 
 def sensitive_columns(tables: Tables, asked: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns to be guessed: those asked for, else up to two categorical ones that are not known to attackers.
+    """Return the columns to be guessed: those asked for, else up to two categorical ones.
 
     Raises
     ------
@@ -94,27 +94,46 @@ def halves(tables: Tables) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def attack_finding(
-    metric_name: str, component: str, train: Flags, holdout: Flags | None, *, subgroup: str = "", level: float, reference: str,
+    metric_name: str,
+    component: str,
+    train: Flags,
+    holdout: Flags | None,
+    *,
+    subgroup: str = "",
+    level: float,
+    reference: str,
     few: int = 20,
-) -> Finding:  # fmt: skip
+) -> Finding:
     """Judge an attack by its control-adjusted risk and the exact test that it succeeds on more training people."""
     if holdout is None:
         return without_holdout(metric_name, n=len(train), subgroup=subgroup)
     k, j, n, m = int(train.sum()), int(holdout.sum()), len(train), len(holdout)
     risk = control_adjusted(k, n, j, m, level=level, method="control-adjusted risk, Wilson limits combined")
     return Finding(
-        metric=metric_name, component=component, subgroup=subgroup, estimate=risk, exceeds=(risk.value or 0.0) > MARGIN,
-        p_value=float(more_than_share([k], n, [j], m)[0]) if n and m else None, null=NULL + " (hypergeometric, exact)",
-        rule=f"adjusted p at most alpha (succeeds more often on training than on holdout people) and risk above {MARGIN:g}",
-        direction=Direction.LOWER.value, note=f"{k} of {n} training and {j} of {m} holdout people",
-        too_little=f"{n} training and {m} holdout people" if min(n, m) < few else "", reference=reference,
-    )  # fmt: skip
+        metric=metric_name,
+        component=component,
+        subgroup=subgroup,
+        estimate=risk,
+        exceeds=(risk.value or 0.0) > MARGIN,
+        p_value=float(more_than_share([k], n, [j], m)[0]) if n and m else None,
+        null=NULL + " (hypergeometric, exact)",
+        rule=f"adjusted p at most alpha (succeeds more often on training than on holdout people) and risk above {MARGIN:g}",  # noqa: E501
+        direction=Direction.LOWER.value,
+        note=f"{k} of {n} training and {j} of {m} holdout people",
+        too_little=f"{n} training and {m} holdout people" if min(n, m) < few else "",
+        reference=reference,
+    )
 
 
 def inference_findings(
-    tables: Tables, sensitive: tuple[str, ...], known: tuple[str, ...], groups: list[tuple[str, dict[str, Flags]]], *,
-    level: float, seed: int,
-) -> list[Finding]:  # fmt: skip
+    tables: Tables,
+    sensitive: tuple[str, ...],
+    known: tuple[str, ...],
+    groups: list[tuple[str, dict[str, Flags]]],
+    *,
+    level: float,
+    seed: int,
+) -> list[Finding]:
     """Judge attribute inference of each sensitive column, overall and per subgroup of the attacked people."""
     found = []
     few = attacked(tables, seed=seed)
@@ -132,10 +151,15 @@ def inference_findings(
             masks = few.train.codes[:, k] == code, few.holdout.codes[:, k] == code
             found.append(
                 attack_finding(
-                    "attribute_inference", secret, train[masks[0]], holdout[masks[1]], subgroup=name, level=level,
+                    "attribute_inference",
+                    secret,
+                    train[masks[0]],
+                    holdout[masks[1]],
+                    subgroup=name,
+                    level=level,
                     reference=_REFERENCE,
                 )
-            )  # fmt: skip
+            )
     return found
 
 
@@ -147,25 +171,43 @@ def linkability_findings(tables: Tables, *, level: float, seed: int) -> list[Fin
         return [Finding(metric="linkability", estimate=empty, null=NULL, rule=why, direction=Direction.LOWER.value)]
     first, second = halves(tables)
     train, holdout = linked(attacked(tables, seed=seed), first, second)
-    return [attack_finding("linkability", "alternate halves of the columns", train, holdout, level=level, reference=_REFERENCE)]
+    return [
+        attack_finding(
+            "linkability", "alternate halves of the columns", train, holdout, level=level, reference=_REFERENCE
+        )
+    ]
 
 
 _REFERENCE = "Giomi et al. 2023, doi:10.56553/popets-2023-0055"
 
 
 @metric(
-    "attribute_inference", unit="1", direction=Direction.LOWER, roles=("train", "holdout", "synthetic"),
-    kind=Kind.ESTIMATE, family="privacy", reference=_REFERENCE, oracle="brute-force nearest neighbours; anonymeter 1.1.0 rates",
-)  # fmt: skip
+    "attribute_inference",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "holdout", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference=_REFERENCE,
+    oracle="brute-force nearest neighbours; anonymeter 1.1.0 rates",
+)
 def attribute_inference(
-    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, *, sensitive: tuple[str, ...] = (),
-    quasi_identifiers: tuple[str, ...] = (), categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (), seed: int = 0,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    sensitive: tuple[str, ...] = (),
+    quasi_identifiers: tuple[str, ...] = (),
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    seed: int = 0,
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure the control-adjusted risk that a sensitive value is guessed from the nearest synthetic record.
 
-    risk = (a - c) / (1 - c), a the success on training and c on holdout people (a number is right within 5 % of its range).
-    The attacker knows ``quasi_identifiers``, or all other columns. At most 20,000 people of each kind are attacked, drawn
+    risk = (a - c) / (1 - c), a the success on training and c on holdout people (a number is right within 5 %).
+    The attacker knows ``quasi_identifiers``, or all other columns. At most 20,000 people of each kind are attacked,
+    drawn
     at random; the synthetic table is searched whole. anonymeter attacks a random sample and uses the same risk.
     """
     tables = encode(train, synthetic, holdout, categorical=categorical, ignore=ignore)
@@ -174,18 +216,32 @@ def attribute_inference(
 
 
 @metric(
-    "linkability", unit="1", direction=Direction.LOWER, roles=("train", "holdout", "synthetic"), kind=Kind.ESTIMATE,
-    family="privacy", reference=_REFERENCE, oracle="brute-force nearest neighbours",
-)  # fmt: skip
+    "linkability",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "holdout", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference=_REFERENCE,
+    oracle="brute-force nearest neighbours",
+)
 def linkability(
-    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, *, known_first: tuple[str, ...] = (),
-    known_second: tuple[str, ...] = (), categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (), seed: int = 0,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    known_first: tuple[str, ...] = (),
+    known_second: tuple[str, ...] = (),
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    seed: int = 0,
     level: float = 0.95,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Measure the control-adjusted risk that two sets of columns of one person lead to the same synthetic record.
 
-    The sets are ``known_first`` and ``known_second``, or the alternate halves of the columns. anonymeter accepts any common
-    member of the k nearest (k = 10 in its examples); here the nearest of both must be the same (k = 1), which accuses less
+    The sets are ``known_first`` and ``known_second``, or the alternate halves of the columns. anonymeter accepts any
+    common
+    member of the k nearest (k = 10 in its examples); here both nearest must be the same (k = 1), which accuses less
     and more surely.
     """
     tables = encode(train, synthetic, holdout, categorical=categorical, ignore=ignore)

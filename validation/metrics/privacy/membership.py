@@ -1,4 +1,4 @@
-"""Membership inference: can an attacker with a person's record and the synthetic table tell that it was trained on?"""
+"""Membership inference: can an attacker with a person's record and the synthetic table tell that it was trained on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Attack:
 def attacks(tables: Tables) -> list[Attack]:
     """Return two attacks on all records: by distance to the synthetic table, and by density against other real records.
 
-    ``distance``: minus the distance to the nearest synthetic record. ``density``: log of the distance to the nearest other
+    ``distance``: minus the distance to the nearest synthetic record. ``density``: log of the distance to the nearest
+    other
     real record (of training and holdout together) over the distance to the nearest synthetic record, so that a record
     in a crowd is not taken for a member (van Breugel et al. 2023 with nearest-neighbour densities). Neither score knows
     which table a real record is in, so relabelling is an exact null.
@@ -79,7 +80,7 @@ def accused_p(k: int, j: int, n: int, m: int) -> float:
 def membership_findings(
     tables: Tables, found: list[Attack], groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, level: float
 ) -> list[Finding]:
-    """Judge area and true positive rates at 1 % and 0.1 % false positives of each attack; the 1 % rate per subgroup too."""
+    """Judge area and true positive rates of each attack; the rate at 1 % per subgroup too."""
     if not found:
         return [without_holdout(name, n=tables.train.n) for name in ("membership_auc", "membership_tpr")]
     out = []
@@ -89,17 +90,27 @@ def membership_findings(
         area = auc(scores, labels, level=level)
         out.append(
             Finding(
-                metric="membership_auc", component=attack.name, estimate=area, p_value=null_p(scores, labels),
-                null=NULL + " (area 0.5, Mann-Whitney)", rule=f"adjusted p at most alpha and area above {0.5 + MARGIN:g}",
-                direction="closer to 0.5 is better", exceeds=(area.value or 0.5) > 0.5 + MARGIN,
-                too_little="fewer than 50 records of a kind" if min(len(attack.train), len(attack.holdout)) < 50 else "",
-                note="an average: a leak of few records shows in the true positive rates", reference=_REFERENCE,
+                metric="membership_auc",
+                component=attack.name,
+                estimate=area,
+                p_value=null_p(scores, labels),
+                null=NULL + " (area 0.5, Mann-Whitney)",
+                rule=f"adjusted p at most alpha and area above {0.5 + MARGIN:g}",
+                direction="closer to 0.5 is better",
+                exceeds=(area.value or 0.5) > 0.5 + MARGIN,
+                too_little="fewer than 50 records of a kind"
+                if min(len(attack.train), len(attack.holdout)) < 50
+                else "",
+                note="an average: a leak of few records shows in the true positive rates",
+                reference=_REFERENCE,
             )
-        )  # fmt: skip
+        )
         out.extend(_rate(attack.train, attack.holdout, attack.name, rate, "", level) for rate in RATES)
         for name, masks in groups:
             out.append(
-                _rate(attack.train[masks["train"]], attack.holdout[masks["holdout"]], attack.name, RATES[0], name, level)
+                _rate(
+                    attack.train[masks["train"]], attack.holdout[masks["holdout"]], attack.name, RATES[0], name, level
+                )
             )
     return out
 
@@ -111,22 +122,34 @@ def _rate(train: Floats, holdout: Floats, attack: str, rate: float, group: str, 
         why = "no training or no holdout record in the subgroup"
         empty = Estimate.insufficient(why, n=n, unit="1", method="true positive rate", level=level)
         return Finding(
-            metric="membership_tpr", component=name, subgroup=group, estimate=empty, null=NULL, rule="needs both",
+            metric="membership_tpr",
+            component=name,
+            subgroup=group,
+            estimate=empty,
+            null=NULL,
+            rule="needs both",
             direction=Direction.LOWER.value,
-        )  # fmt: skip
-    k, j, threshold = true_positives(train, holdout, rate)
+        )
+    k, j, _ = true_positives(train, holdout, rate)
     estimate = proportion(np.repeat([1, 0], [k, n - k]), level=level, interval="clopper_pearson")
     # worst records of the whole table only: inside a subgroup the row numbers would count something else
     order = np.argsort(-train, kind="stable")[: min(k, WORST)] if not group else np.zeros(0, int)
     coarse = f"{m} holdout records cannot resolve {rate:.1%}: the rate is at no false positive" if rate * m < 1 else ""
     return Finding(
-        metric="membership_tpr", component=name, subgroup=group, estimate=estimate, p_value=accused_p(k, j, n, m),
-        null=NULL + " (negative hypergeometric, exact)", rule="adjusted p at most alpha and more than twice the false positive rate",
-        direction=Direction.LOWER.value, exceeds=k / n > 2 * j / m, reference=_REFERENCE,
+        metric="membership_tpr",
+        component=name,
+        subgroup=group,
+        estimate=estimate,
+        p_value=accused_p(k, j, n, m),
+        null=NULL + " (negative hypergeometric, exact)",
+        rule="adjusted p at most alpha and more than twice the false positive rate",
+        direction=Direction.LOWER.value,
+        exceeds=k / n > 2 * j / m,
+        reference=_REFERENCE,
         note="; ".join(t for t in (f"{k} of {n} training and {j} of {m} holdout records accused", coarse) if t),
         rows=tuple(int(r) for r in order) if k / n > max(rate, j / m) else (),
         too_little=f"{n} training and {m} holdout records" if min(n, m) < 20 else "",
-    )  # fmt: skip
+    )
 
 
 _REFERENCE = (
@@ -136,18 +159,29 @@ _REFERENCE = (
 
 
 @metric(
-    "membership_inference", unit="1", direction=Direction.LOWER, roles=("train", "holdout", "synthetic"),
-    kind=Kind.ESTIMATE, family="privacy", reference=_REFERENCE,
+    "membership_inference",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "holdout", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference=_REFERENCE,
     oracle="gold mia_distance_attack (scikit-learn ROC, scipy beta quantiles)",
-)  # fmt: skip
+)
 def membership_inference(
-    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (),
-    ignore: tuple[str, ...] = (), level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """Measure two membership attacks: area under the curve, and true positive rates at 1 % and 0.1 % false positives.
 
     Rates have Clopper-Pearson intervals given the threshold, above which strictly no more than that share of holdout
-    records lie. All records are attacked. The holdout must be of the training population: a shifted one is told apart by
+    records lie. All records are attacked. The holdout must be of the training population: a shifted one is told apart
+    by
     itself, and the attack then measures the shift. Shadow-model attacks need the generator, not only its output.
     """
     tables = encode(train, synthetic, holdout, categorical=categorical, ignore=ignore)

@@ -18,7 +18,9 @@ from validation.metrics.tabular.encoding import Tables, encode
 from validation.metrics.tabular.exact import more_than_share
 from validation.registry import Direction, Kind, metric
 
-_USUAL = re.compile(r"^(age|sex|gender|race|ethnic|zip|postcode|birth|marital|region|country|site|hospital)", re.IGNORECASE)
+_USUAL = re.compile(
+    r"^(age|sex|gender|race|ethnic|zip|postcode|birth|marital|region|country|site|hospital)", re.IGNORECASE
+)
 Sizes = npt.NDArray[np.int64]
 
 
@@ -33,7 +35,8 @@ def quasi_columns(tables: Tables, asked: tuple[str, ...]) -> tuple[str, ...]:
 def class_sizes(tables: Tables, columns: tuple[str, ...]) -> dict[str, Sizes]:
     """Return sizes of the classes of equal quasi-identifiers.
 
-    Keys: ``made_in_train`` training records in the class of each synthetic record; ``train`` and ``holdout`` real records
+    Keys: ``made_in_train`` training records in the class of each synthetic record; ``train`` and ``holdout`` real
+    records
     (both tables) in the class of each real record; ``train_made``, ``holdout_made`` synthetic records in that class.
     """
     seen = tables.only(columns)
@@ -46,12 +49,17 @@ def class_sizes(tables: Tables, columns: tuple[str, ...]) -> dict[str, Sizes]:
         return np.searchsorted(ordered, who, side="right") - np.searchsorted(ordered, who, side="left")
 
     return {
-        "made_in_train": count(made, train), "train": count(train, real), "holdout": count(holdout, real),
-        "train_made": count(train, made), "holdout_made": count(holdout, made),
-    }  # fmt: skip
+        "made_in_train": count(made, train),
+        "train": count(train, real),
+        "holdout": count(holdout, real),
+        "train_made": count(train, made),
+        "holdout_made": count(holdout, made),
+    }
 
 
-def homogeneous(tables: Tables, columns: tuple[str, ...], secret: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
+def homogeneous(
+    tables: Tables, columns: tuple[str, ...], secret: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
     """Return for which real people the synthetic class has one sensitive value only (l = 1), and it is theirs."""
     seen, alone = tables.only(columns), tables.only((secret,))
     frame = pd.DataFrame({"class": row_hashes(seen.synthetic), "value": row_hashes(alone.synthetic)})
@@ -70,19 +78,26 @@ def homogeneous(tables: Tables, columns: tuple[str, ...], secret: str) -> tuple[
     return train, out[1]
 
 
-def quasi_findings(tables: Tables, asked: tuple[str, ...], sensitive: tuple[str, ...], *, level: float) -> list[Finding]:
-    """Judge whether unique training people are met by synthetic records more often than unique holdout people (exact)."""
+def quasi_findings(
+    tables: Tables, asked: tuple[str, ...], sensitive: tuple[str, ...], *, level: float
+) -> list[Finding]:
+    """Judge whether unique training people are met more often than unique holdout people (exact)."""
     columns = quasi_columns(tables, asked)
     if not columns:
         why = "no quasi-identifier is named (--param quasi_identifiers=...)"
         empty = Estimate.insufficient(why, n=tables.train.n, unit="1", method="k-map", level=level)
         return [
             Finding(
-                metric=name, estimate=empty, null=NULL, rule="needs quasi-identifiers", note=why, decided=Status.INCONCLUSIVE,
+                metric=name,
+                estimate=empty,
+                null=NULL,
+                rule="needs quasi-identifiers",
+                note=why,
+                decided=Status.INCONCLUSIVE,
                 direction=Direction.LOWER.value,
             )
             for name in ("k_map", "l_diversity")
-        ]  # fmt: skip
+        ]
     sizes = class_sizes(tables, columns)
     estimate = share(sizes["made_in_train"] == 1, level=level)
     if tables.holdout is None:
@@ -92,13 +107,18 @@ def quasi_findings(tables: Tables, asked: tuple[str, ...], sensitive: tuple[str,
     positive = sizes["made_in_train"][sizes["made_in_train"] > 0]
     found = [
         Finding(
-            metric="k_map", component=", ".join(columns), estimate=estimate, direction=Direction.LOWER.value,
-            p_value=float(more_than_share([k], tables.train.n, [j], tables.holdout.n)[0]), null=NULL + " (hypergeometric, exact)",
+            metric="k_map",
+            component=", ".join(columns),
+            estimate=estimate,
+            direction=Direction.LOWER.value,
+            p_value=float(more_than_share([k], tables.train.n, [j], tables.holdout.n)[0]),
+            null=NULL + " (hypergeometric, exact)",
             rule="adjusted p at most alpha (unique training people met more often than unique holdout people)",
             note=f"smallest class met holds {int(positive.min()) if len(positive) else 0} training people; "
-            f"{k} unique training and {j} unique holdout people are met", reference=_REFERENCE,
+            f"{k} unique training and {j} unique holdout people are met",
+            reference=_REFERENCE,
         )
-    ]  # fmt: skip
+    ]
     secrets = [c for c in sensitive if c not in columns] or [c for c in tables.categorical if c not in columns][-1:]
     for secret in secrets:
         train, holdout = homogeneous(tables, columns, secret)
@@ -110,14 +130,25 @@ _REFERENCE = "Sweeney 2002, doi:10.1142/S0218488502001648; Machanavajjhala et al
 
 
 @metric(
-    "k_map", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE, family="privacy",
-    reference=_REFERENCE, oracle="pandas groupby",
-)  # fmt: skip
+    "k_map",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference=_REFERENCE,
+    oracle="pandas groupby",
+)
 def k_map(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, quasi_identifiers: tuple[str, ...], categorical: tuple[str, ...] = (),
-    ignore: tuple[str, ...] = (), level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
-    """Measure the share of synthetic records whose quasi-identifiers fit exactly one, and fewer than five, training people.
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    quasi_identifiers: tuple[str, ...],
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Measure the share of synthetic records whose quasi-identifiers fit one, and fewer than five, people.
 
     ``smallest_class`` is the smallest number of training people (above none) that share a synthetic record's values.
     """
@@ -126,9 +157,19 @@ def k_map(
     met = sizes[sizes > 0]
     n = tables.synthetic.n
     smallest = (
-        Estimate(value=float(met.min()), lower=None, upper=None, method="minimum", n=n, unit="1", reason="known, not estimated")
+        Estimate(
+            value=float(met.min()),
+            lower=None,
+            upper=None,
+            method="minimum",
+            n=n,
+            unit="1",
+            reason="known, not estimated",
+        )
         if len(met)
-        else Estimate.insufficient("no class of a synthetic record holds a training person", n=n, unit="1", method="minimum")
+        else Estimate.insufficient(
+            "no class of a synthetic record holds a training person", n=n, unit="1", method="minimum"
+        )
     )
     return {
         "one_person": share(sizes == 1, level=level),

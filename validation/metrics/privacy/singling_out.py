@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Descriptions:
-    """Conjunctions of conditions: columns (a, w), kind of condition (a, w), and values (a, w); column -1 is no condition."""
+    """Conjunctions of conditions: columns (a, w), kinds of condition (a, w), and values (a, w)."""
 
     columns: Ints
     kinds: Ints
@@ -44,7 +44,7 @@ def cells(part: Part) -> npt.NDArray[np.float64]:
 
 
 def univariate(tables: Tables, *, seed: int, attacks: int = ATTACKS) -> Descriptions:
-    """Return descriptions by one column that fit exactly one synthetic record: unique values and the ends of numbers."""
+    """Return descriptions by one column that fit one synthetic record: unique values and ends of numbers."""
     made = cells(tables.synthetic)
     found: list[tuple[int, int, float]] = []
     for k in range(made.shape[1]):
@@ -78,7 +78,8 @@ def multivariate(tables: Tables, *, seed: int, attacks: int = ATTACKS, width: in
     kinds = np.where((chosen >= p) | ~np.isfinite(values), EQUAL, kinds).astype(np.int64)
     kept: list[Ints] = []
     for start in range(0, tried, attacks):  # most tables give enough in the first round
-        part = Descriptions(*(a[start : start + attacks] for a in (chosen, kinds, values)))
+        stop = start + attacks
+        part = Descriptions(chosen[start:stop], kinds[start:stop], values[start:stop])
         kept.append(start + np.flatnonzero(matches(part, made)[0] == 1))
         if sum(map(len, kept)) >= attacks:
             break
@@ -100,9 +101,9 @@ def _fit() -> Callable[..., None]:
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(_scan)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, cache=True)(_scan)
     except RuntimeError:  # no place to keep compiled code
-        return numba.njit(nogil=True)(_scan)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(_scan)
 
 
 def _scan(columns: Any, kinds: Any, values: Any, table: Any, counts: Any, rows: Any) -> None:
@@ -142,7 +143,12 @@ def risk(tables: Tables, descriptions: Descriptions, *, level: float) -> tuple[E
     method = "control-adjusted risk, Wilson limits combined"
     if tables.holdout is None or len(descriptions) < 20:
         why = f"{len(descriptions)} descriptions fit one synthetic record; 20 are needed"
-        return Estimate.insufficient(why, n=len(descriptions), unit="1", method=method, level=level), None, why, np.zeros(0, np.int64)
+        return (
+            Estimate.insufficient(why, n=len(descriptions), unit="1", method=method, level=level),
+            None,
+            why,
+            np.zeros(0, np.int64),
+        )
     hit, control = singled(tables, descriptions)
     n, m, tried = tables.train.n, tables.holdout.n, len(descriptions)
     k, j = int((hit >= 0).sum()), int((control >= 0).sum())
@@ -163,12 +169,18 @@ def singling_findings(tables: Tables, *, level: float, seed: int) -> list[Findin
         worse = p is not None and p < 0.05
         found.append(
             Finding(
-                metric="singling_out", component=name, estimate=estimate, p_value=p, note=words, direction=Direction.LOWER.value,
-                null=NULL + " (hypergeometric on the people singled out, exact)", reference=_REFERENCE,
+                metric="singling_out",
+                component=name,
+                estimate=estimate,
+                p_value=p,
+                note=words,
+                direction=Direction.LOWER.value,
+                null=NULL + " (hypergeometric on the people singled out, exact)",
+                reference=_REFERENCE,
                 rule="adjusted p at most alpha (more training than holdout people singled out)",
                 rows=tuple(int(r) for r in people[:20]) if worse else (),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -176,18 +188,34 @@ _REFERENCE = "Giomi et al. 2023, doi:10.56553/popets-2023-0055; Article 29 Worki
 
 
 @metric(
-    "singling_out", unit="1", direction=Direction.LOWER, roles=("train", "holdout", "synthetic"), kind=Kind.ESTIMATE,
-    family="privacy", reference=_REFERENCE, oracle="pandas queries; anonymeter 1.1.0 rates",
-)  # fmt: skip
+    "singling_out",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "holdout", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference=_REFERENCE,
+    oracle="pandas queries; anonymeter 1.1.0 rates",
+)
 def singling_out(
-    train: pd.DataFrame, holdout: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (),
-    ignore: tuple[str, ...] = (), attacks: int = ATTACKS, width: int = WIDTH, seed: int = 0, level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    attacks: int = ATTACKS,
+    width: int = WIDTH,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """Measure the control-adjusted risk that a description unique in the synthetic table fits exactly one real person.
 
-    Descriptions of one column (unique values, ends) and of ``width`` columns of a random synthetic record; a hit fits one
+    Descriptions of one column (unique values, ends) and of ``width`` columns of a random synthetic record; a hit fits
+    one
     person of training and holdout together, which differs from anonymeter, where each table is asked by itself. Hits
-    in the holdout, scaled to the size of the training table, are the control. Insufficient with fewer than 20 descriptions.
+    in the holdout, scaled to the size of the training table, are the control. Insufficient with fewer than 20
+    descriptions.
     """
     tables = encode(train, synthetic, holdout, categorical=categorical, ignore=ignore)
     return {

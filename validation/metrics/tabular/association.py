@@ -18,7 +18,7 @@ from scipy import stats
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.metrics.tabular.encoding import Floats, Part, Tables, encode
-from validation.metrics.tabular.marginals import NULL, too_little
+from validation.metrics.tabular.marginals import too_little
 from validation.registry import Direction, Kind, metric
 
 GROUPS = 20
@@ -54,9 +54,7 @@ def products(numbers: Floats, codes: Any, starts: npt.NDArray[np.int64], width: 
     p = numbers.shape[1]
     gram = both.T @ both
     a, b, c, d = slice(0, p), slice(p, 2 * p), slice(2 * p, 3 * p), slice(3 * p, None)
-    return Products(
-        gram[a, a], gram[b, a], gram[c, a], gram[b, b], gram[a, d], gram[b, d], gram[c, d], gram[d, d]
-    )  # fmt: skip
+    return Products(gram[a, a], gram[b, a], gram[c, a], gram[b, b], gram[a, d], gram[b, d], gram[c, d], gram[d, d])
 
 
 def pearson(g: Products) -> Floats:
@@ -89,7 +87,7 @@ def cramer(g: Products, starts: npt.NDArray[np.int64]) -> Floats:
 
 
 def theil(g: Products, starts: npt.NDArray[np.int64]) -> Floats:
-    """Return Theil's uncertainty coefficient U(row | column) (q, q), the share of the row's entropy the column explains.
+    """Return Theil's U(row | column) (q, q), the share of the row's entropy that the column explains.
 
     Reference: Theil 1972, Statistical Decomposition Analysis.
     """
@@ -200,20 +198,36 @@ def association_findings(tables: Tables, *, level: float, margin: float, seed: i
         kind = "".join(sorted("n" if i < len(tables.numeric) else "c" for i in (k, j)))
         found.append(
             Finding(
-                metric="pairwise_association", component=f"{name} ~ {tables.columns[j]}",
+                metric="pairwise_association",
+                component=f"{name} ~ {tables.columns[j]}",
                 estimate=Estimate(
-                    value=value, lower=value - half, upper=value + half, n=n, unit="1", level=level,
-                    method=f"difference of {_NAMES['nc' if kind == 'cn' else kind]}, grouped jackknife, worst of {pairs} pairs",
+                    value=value,
+                    lower=value - half,
+                    upper=value + half,
+                    n=n,
+                    unit="1",
+                    level=level,
+                    method=f"difference of {_NAMES['nc' if kind == 'cn' else kind]}, grouped jackknife, worst of {pairs} pairs",  # noqa: E501
                 ),
-                p_value=min(1.0, pairs * float(p[k, j])), null="equal association in synthetic and real records (jackknife t)",
-                rule=f"adjusted p at most alpha and difference above {margin:g}", direction=Direction.ZERO.value,
-                exceeds=abs(value) > margin, too_little=too_little(tables.synthetic.n, tables.real.n), reference=_REFERENCE,
-                ceiling=None if ceiling is None or not np.isfinite(ceiling[k, j]) else Estimate(
-                    value=float(ceiling[k, j]), lower=None, upper=None, method="the pair between training and holdout",
-                    n=tables.real.n, unit="1",
+                p_value=min(1.0, pairs * float(p[k, j])),
+                null="equal association in synthetic and real records (jackknife t)",
+                rule=f"adjusted p at most alpha and difference above {margin:g}",
+                direction=Direction.ZERO.value,
+                exceeds=abs(value) > margin,
+                too_little=too_little(tables.synthetic.n, tables.real.n),
+                reference=_REFERENCE,
+                ceiling=None
+                if ceiling is None or not np.isfinite(ceiling[k, j])
+                else Estimate(
+                    value=float(ceiling[k, j]),
+                    lower=None,
+                    upper=None,
+                    method="the pair between training and holdout",
+                    n=tables.real.n,
+                    unit="1",
                 ),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -224,13 +238,24 @@ _REFERENCE = (
 
 
 @metric(
-    "pairwise_association", unit="1", direction=Direction.ZERO, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="tabular", reference=_REFERENCE, oracle="scipy.stats.spearmanr, scipy.stats.contingency.association",
-)  # fmt: skip
+    "pairwise_association",
+    unit="1",
+    direction=Direction.ZERO,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_REFERENCE,
+    oracle="scipy.stats.spearmanr, scipy.stats.contingency.association",
+)
 def pairwise_association(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
-    seed: int = 0, level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """Measure, per pair of columns, the association in the synthetic table minus that in the training table.
 
     Spearman's correlation of two numbers, Cramér's V (bias-corrected) of two categories, the correlation ratio of ranks

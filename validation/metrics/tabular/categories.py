@@ -39,14 +39,21 @@ def category_findings(tables: Tables, *, level: float) -> list[Finding]:
         expected = float(b[worst]) * made.n / real.n
         found.append(
             Finding(
-                metric="rare_categories", component=f"{name}={tables.levels[k][worst]}", estimate=estimate,
-                p_value=min(1.0, len(rare) * float(p.min())), null=NULL + " (hypergeometric, exact)",
-                rule=f"adjusted p at most alpha and the level has less than {KEPT:g} or more than {1 / KEPT:g} times its real share",
-                exceeds=not KEPT <= ratio <= 1 / KEPT, direction=Direction.ZERO.value,
-                too_little=f"about {expected:.1f} records of this level are expected: its loss could not be seen" if expected < 8 else "",
-                note=f"{lost} of {len(rare)} rare levels do not occur among synthetic records", reference=_REFERENCE,
+                metric="rare_categories",
+                component=f"{name}={tables.levels[k][worst]}",
+                estimate=estimate,
+                p_value=min(1.0, len(rare) * float(p.min())),
+                null=NULL + " (hypergeometric, exact)",
+                rule=f"adjusted p at most alpha and the level has less than {KEPT:g} or more than {1 / KEPT:g} times its real share",  # noqa: E501
+                exceeds=not KEPT <= ratio <= 1 / KEPT,
+                direction=Direction.ZERO.value,
+                too_little=f"about {expected:.1f} records of this level are expected: its loss could not be seen"
+                if expected < 8
+                else "",
+                note=f"{lost} of {len(rare)} rare levels do not occur among synthetic records",
+                reference=_REFERENCE,
             )
-        )  # fmt: skip
+        )
     return found or [_nothing("rare_categories", "no column has a rare level", tables)]
 
 
@@ -64,17 +71,24 @@ def invented_findings(tables: Tables, *, level: float) -> list[Finding]:
         p = min(1.0, len(b) * float(more_than_share([biggest], made.n, [0], real.n)[0]))
         found.append(
             Finding(
-                metric="invented_categories", component=name, p_value=p, direction=Direction.LOWER.value,
-                estimate=proportion(np.repeat([1, 0], [count, made.n - count]), level=level, interval="clopper_pearson"),
+                metric="invented_categories",
+                component=name,
+                p_value=p,
+                direction=Direction.LOWER.value,
+                estimate=proportion(
+                    np.repeat([1, 0], [count, made.n - count]), level=level, interval="clopper_pearson"
+                ),
                 null="a level this common among synthetic records is absent from real ones by chance (exact)",
-                rule="adjusted p at most alpha", note=f"{levels} levels that no real record has", reference=_REFERENCE,
+                rule="adjusted p at most alpha",
+                note=f"{levels} levels that no real record has",
+                reference=_REFERENCE,
             )
-        )  # fmt: skip
+        )
     return found or [_nothing("invented_categories", "every synthetic level is a real one", tables)]
 
 
 def tail_findings(tables: Tables, *, level: float) -> list[Finding]:
-    """Judge both tails of every numeric column: the share beyond the pooled 1 % and 99 % points, and beyond the range."""
+    """Judge both tails of every number: the shares beyond the pooled 1 % and 99 % points, and the range."""
     found = []
     made, real = tables.synthetic, tables.real
     for k, name in enumerate(tables.numeric):
@@ -97,13 +111,18 @@ def tail_findings(tables: Tables, *, level: float) -> list[Finding]:
         expected = TAIL * len(x)
         found.append(
             Finding(
-                metric="tails", component=f"{name} {label}", estimate=estimate, p_value=min(1.0, 4 * p[worst]),
-                null=NULL + " (hypergeometric, exact)", direction=Direction.ZERO.value,
+                metric="tails",
+                component=f"{name} {label}",
+                estimate=estimate,
+                p_value=min(1.0, 4 * p[worst]),
+                null=NULL + " (hypergeometric, exact)",
+                direction=Direction.ZERO.value,
                 rule=f"adjusted p at most alpha and less than {KEPT:g} or more than {1 / KEPT:g} times the real share",
-                exceeds=not KEPT <= ratio <= 1 / KEPT, reference=_REFERENCE,
+                exceeds=not KEPT <= ratio <= 1 / KEPT,
+                reference=_REFERENCE,
                 too_little=f"about {expected:.1f} records are expected in a tail" if expected < 8 else "",
             )
-        )  # fmt: skip
+        )
     return found or [_nothing("tails", "no numeric column", tables)]
 
 
@@ -115,22 +134,37 @@ def _known(part: Part, k: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 def _nothing(name: str, why: str, tables: Tables) -> Finding:
     n = tables.synthetic.n + tables.real.n
     return Finding(
-        metric=name, p_value=1.0, null=NULL, rule="nothing to judge", direction=Direction.ZERO.value, note=why,
+        metric=name,
+        p_value=1.0,
+        null=NULL,
+        rule="nothing to judge",
+        direction=Direction.ZERO.value,
+        note=why,
         estimate=Estimate(value=0.0, lower=None, upper=None, method="count", n=n, unit="1", reason=why),
-    )  # fmt: skip
+    )
 
 
 _REFERENCE = "Fisher 1935; Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I"
 
 
 @metric(
-    "rare_categories", unit="1", direction=Direction.ONE, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="tabular", reference="Katz et al. 1978, doi:10.2307/2530610", oracle="counts; statsmodels Table2x2.riskratio",
-)  # fmt: skip
+    "rare_categories",
+    unit="1",
+    direction=Direction.ONE,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference="Katz et al. 1978, doi:10.2307/2530610",
+    oracle="counts; statsmodels Table2x2.riskratio",
+)
 def rare_categories(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure, per rare level (at most 5 % of training records), its synthetic share over its training share.
 
     1 is kept, 0 lost. The interval is Katz's on the log scale; a lost level has a lower limit of 0 and an upper limit
@@ -151,20 +185,32 @@ def rare_categories(
             else:
                 low, high = 0.0, float(stats.beta.isf((1 - level) / 2, 1, n)) / (b[code] / m)
             found[f"{name}={tables.levels[k][code]}"] = Estimate(
-                value=ratio, lower=low, upper=high, method="ratio of shares, Katz", n=n + m, unit="1", level=level,
+                value=ratio,
+                lower=low,
+                upper=high,
+                method="ratio of shares, Katz",
+                n=n + m,
+                unit="1",
+                level=level,
                 n_events=int(a[code]),
-            )  # fmt: skip
+            )
     return found
 
 
 @metric(
-    "tails", unit="1", direction=Direction.ZERO, roles=("train", "synthetic"), kind=Kind.ESTIMATE, family="tabular",
-    reference=_REFERENCE, oracle="counts",
-)  # fmt: skip
+    "tails",
+    unit="1",
+    direction=Direction.ZERO,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_REFERENCE,
+    oracle="counts",
+)
 def tails(
     train: pd.DataFrame, synthetic: pd.DataFrame, *, ignore: tuple[str, ...] = (), level: float = 0.95
 ) -> dict[str, Estimate]:
-    """Measure, per numeric column and tail, the share beyond the training 1 % or 99 % point, synthetic minus training."""
+    """Measure, per number and tail, the share beyond the training 1 % or 99 % point, minus training's."""
     tables = encode(train, synthetic, ignore=ignore)
     found: dict[str, Estimate] = {}
     for k, name in enumerate(tables.numeric):

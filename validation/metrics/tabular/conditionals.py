@@ -1,4 +1,4 @@
-"""Conditional distributions: given one column, is another distributed as in real records?"""
+"""Conditional distributions: given one column, is another distributed as in real records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def binned(tables: Tables) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
     which a joint cell holds about twenty records of the smaller table, 2 to 6.
     """
     most = int(np.clip(math.sqrt(min(tables.synthetic.n, tables.real.n) / 20), 2, 6))
-    real, made, sizes = [], [], []
+    real: list[npt.NDArray[np.int64]] = []
+    made: list[npt.NDArray[np.int64]] = []
+    sizes: list[int] = []
     for k in range(len(tables.numeric)):
         known = tables.real.numbers[:, k]
         known = known[~np.isnan(known)]
@@ -101,14 +103,24 @@ def conditional_findings(tables: Tables, *, level: float, margin: float) -> list
         value = float(np.clip(distance[i], 0, 1))
         found.append(
             Finding(
-                metric="conditional_distance", component=f"{name} given {names[i]}", p_value=min(1.0, pairs * float(p[i])),
+                metric="conditional_distance",
+                component=f"{name} given {names[i]}",
+                p_value=min(1.0, pairs * float(p[i])),
                 estimate=Estimate(
-                    value=value, lower=max(0.0, value - half), upper=min(1.0, value + half), n=tables.synthetic.n + tables.real.n,
-                    method=f"mean conditional total variation, worst of {pairs} columns", unit="1", level=level,
+                    value=value,
+                    lower=max(0.0, value - half),
+                    upper=min(1.0, value + half),
+                    n=tables.synthetic.n + tables.real.n,
+                    method=f"mean conditional total variation, worst of {pairs} columns",
+                    unit="1",
+                    level=level,
                 ),
-                null=NULL + " (Pearson's homogeneity within classes)", direction=Direction.LOWER.value,
-                rule=f"adjusted p at most alpha and distance above {2 * margin:g}", exceeds=value > 2 * margin,
-                too_little=too_little(tables.synthetic.n, tables.real.n), reference="Pearson 1900, doi:10.1080/14786440009463897",
+                null=NULL + " (Pearson's homogeneity within classes)",
+                direction=Direction.LOWER.value,
+                rule=f"adjusted p at most alpha and distance above {2 * margin:g}",
+                exceeds=value > 2 * margin,
+                too_little=too_little(tables.synthetic.n, tables.real.n),
+                reference="Pearson 1900, doi:10.1080/14786440009463897",
             )
-        )  # fmt: skip
+        )
     return found

@@ -41,25 +41,35 @@ def rule_findings(
         real = [violations(frame, rule) for frame in (train, holdout) if frame is not None]
         count, real_count = int(broken.sum()), sum(int(b.sum()) for b, _ in real)
         status = Status.FLAGGED if count else Status.NOT_FLAGGED if decided else Status.INCONCLUSIVE
-        note = f"{count} of {decided} synthetic records break it; {real_count} of {sum(d for _, d in real)} real records do"
+        note = f"{count} of {decided} synthetic records break it; {real_count} of {sum(d for _, d in real)} real records do"  # noqa: E501
         found.append(
             Finding(
-                metric="clinical_rules", component=rule, estimate=_share(count, decided, level), decided=status, note=note,
-                null="no record may break a rule", rule="flagged if any synthetic record breaks it",
-                direction=Direction.LOWER.value, rows=tuple(int(r) for r in np.flatnonzero(broken)[:WORST]),
+                metric="clinical_rules",
+                component=rule,
+                estimate=_share(count, decided, level),
+                decided=status,
+                note=note,
+                null="no record may break a rule",
+                rule="flagged if any synthetic record breaks it",
+                direction=Direction.LOWER.value,
+                rows=tuple(int(r) for r in np.flatnonzero(broken)[:WORST]),
                 reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
             )
-        )  # fmt: skip
+        )
     if found:
         return found
     why = "no rule was given (--param rules=...)"
     return [
         Finding(
-            metric="clinical_rules", estimate=Estimate.insufficient(why, n=len(synthetic), unit="1", method="share"),
-            decided=Status.INCONCLUSIVE, null="no record may break a rule", rule="needs rules", note=why,
+            metric="clinical_rules",
+            estimate=Estimate.insufficient(why, n=len(synthetic), unit="1", method="share"),
+            decided=Status.INCONCLUSIVE,
+            null="no record may break a rule",
+            rule="needs rules",
+            note=why,
             direction=Direction.LOWER.value,
         )
-    ]  # fmt: skip
+    ]
 
 
 def structure_findings(tables: Tables) -> list[Finding]:
@@ -67,26 +77,41 @@ def structure_findings(tables: Tables) -> list[Finding]:
     n = tables.synthetic.n
     found = [
         Finding(
-            metric="structure", component=column, decided=Status.FLAGGED, note=why, null="the columns of the training table",
+            metric="structure",
+            component=column,
+            decided=Status.FLAGGED,
+            note=why,
+            null="the columns of the training table",
             estimate=Estimate(value=1.0, lower=None, upper=None, method="count", n=n, unit="1", reason=why),
-            rule="flagged if the synthetic table has other columns or types", direction=Direction.LOWER.value,
+            rule="flagged if the synthetic table has other columns or types",
+            direction=Direction.LOWER.value,
         )
         for column, why in tables.faults.items()
-    ]  # fmt: skip
+    ]
     found += [
         Finding(
-            metric="structure", component=column, decided=Status.INCONCLUSIVE, note=why, null="every column is measured",
-            estimate=Estimate.insufficient(why, n=n, unit="1", method="count"), rule="a column that is left out is said",
+            metric="structure",
+            component=column,
+            decided=Status.INCONCLUSIVE,
+            note=why,
+            null="every column is measured",
+            estimate=Estimate.insufficient(why, n=n, unit="1", method="count"),
+            rule="a column that is left out is said",
             direction=Direction.LOWER.value,
         )
         for column, why in tables.left_out.items()
         if column not in tables.faults
-    ]  # fmt: skip
+    ]
     clean = Finding(
-        metric="structure", decided=Status.NOT_FLAGGED, null="the columns of the training table", direction=Direction.LOWER.value,
+        metric="structure",
+        decided=Status.NOT_FLAGGED,
+        null="the columns of the training table",
+        direction=Direction.LOWER.value,
         rule="flagged if the synthetic table has other columns or types",
-        estimate=Estimate(value=0.0, lower=None, upper=None, method="count", n=n, unit="1", reason="columns and types agree"),
-    )  # fmt: skip
+        estimate=Estimate(
+            value=0.0, lower=None, upper=None, method="count", n=n, unit="1", reason="columns and types agree"
+        ),
+    )
     return found if any(f.decided is Status.FLAGGED for f in found) else [clean, *found]
 
 
@@ -97,9 +122,15 @@ def _share(count: int, decided: int, level: float) -> Estimate:
 
 
 @metric(
-    "clinical_rules", unit="1", direction=Direction.LOWER, roles=("synthetic",), kind=Kind.ESTIMATE, family="tabular",
-    reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404", oracle="counts",
-)  # fmt: skip
+    "clinical_rules",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("synthetic",),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
+    oracle="counts",
+)
 def clinical_rules(synthetic: pd.DataFrame, *, rules: str, level: float = 0.95) -> dict[str, Estimate]:
     """Measure, per rule, the share of synthetic records that break it, with Clopper-Pearson's interval.
 

@@ -62,9 +62,14 @@ def booster(tables: Tables, n: int, *, seed: int, rounds: int = 60) -> Any:
     p = len(tables.numeric)
     native = [p + k for k, names in enumerate(tables.levels) if len(names) <= 250]
     return HistGradientBoostingClassifier(
-        max_iter=rounds, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=max(5, min(20, n // 20)),
-        categorical_features=native, early_stopping=False, random_state=seed,
-    )  # fmt: skip
+        max_iter=rounds,
+        learning_rate=0.1,
+        max_leaf_nodes=15,
+        min_samples_leaf=max(5, min(20, n // 20)),
+        categorical_features=native,
+        early_stopping=False,
+        random_state=seed,
+    )
 
 
 def cross_fitted(tables: Tables, a: Part, b: Part, *, seed: int, folds: int = 3) -> Scores:
@@ -120,14 +125,19 @@ def detection_findings(
         estimate = auc(scores, labels, level=level)
         out.append(
             Finding(
-                metric="detection_auc", subgroup=name, estimate=estimate, direction="closer to 0.5 is better",
-                p_value=None if few < 2 else null_p(scores, labels), null=NULL + " (area 0.5, Mann-Whitney, cross-fitted)",
+                metric="detection_auc",
+                subgroup=name,
+                estimate=estimate,
+                direction="closer to 0.5 is better",
+                p_value=None if few < 2 else null_p(scores, labels),
+                null=NULL + " (area 0.5, Mann-Whitney, cross-fitted)",
                 rule=f"adjusted p at most alpha and area above {0.5 + margin:g}",
-                exceeds=(estimate.value or 0.5) > 0.5 + margin, ceiling=ceiling if not name else None,
+                exceeds=(estimate.value or 0.5) > 0.5 + margin,
+                ceiling=ceiling if not name else None,
                 too_little=f"{few} records of one kind: too few to judge a classifier" if few < FEWEST else "",
                 reference=_AUC_REFERENCE,
             )
-        )  # fmt: skip
+        )
     return out
 
 
@@ -155,9 +165,14 @@ def propensity(
     scale = c * (1 - c) / n
     low, high = (_noncentral(value / scale, k - 1, tail) for tail in (1 - (1 - level) / 2, (1 - level) / 2))
     estimate = Estimate(
-        value=value, lower=min(value, low * scale), upper=max(value, (high + k - 1) * scale), n=n, unit="1", level=level,
+        value=value,
+        lower=min(value, low * scale),
+        upper=max(value, (high + k - 1) * scale),
+        n=n,
+        unit="1",
+        level=level,
         method=method + ", noncentral chi-square",
-    )  # fmt: skip
+    )
     return estimate, float(stats.chi2.sf(value / scale, k - 1)), k
 
 
@@ -217,12 +232,18 @@ def propensity_findings(tables: Tables, *, level: float) -> list[Finding]:
         note = f"{estimate.value / expected:.3g} times its expectation {expected:.3g} for exchangeable records; " + note
     return [
         Finding(
-            metric="propensity_mse", estimate=estimate, p_value=p, ceiling=ceiling, note=note,
-            null=NULL + f" (chi-square on {k - 1} degrees of freedom)", direction=Direction.LOWER.value,
+            metric="propensity_mse",
+            estimate=estimate,
+            p_value=p,
+            ceiling=ceiling,
+            note=note,
+            null=NULL + f" (chi-square on {k - 1} degrees of freedom)",
+            direction=Direction.LOWER.value,
             rule="adjusted p at most alpha and more than twice its expectation",
-            exceeds=estimate.value is not None and estimate.value > 2 * expected, reference=_PMSE_REFERENCE,
+            exceeds=estimate.value is not None and estimate.value > 2 * expected,
+            reference=_PMSE_REFERENCE,
         )
-    ]  # fmt: skip
+    ]
 
 
 _AUC_REFERENCE = "Lopez-Paz and Oquab 2017, arXiv:1610.06545; DeLong et al. 1988, doi:10.2307/2531595"
@@ -230,13 +251,24 @@ _PMSE_REFERENCE = "Snoke et al. 2018, doi:10.1111/rssa.12358"
 
 
 @metric(
-    "detection_auc", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="tabular", reference=_AUC_REFERENCE, oracle="sklearn.metrics.roc_auc_score on the same scores",
-)  # fmt: skip
+    "detection_auc",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_AUC_REFERENCE,
+    oracle="sklearn.metrics.roc_auc_score on the same scores",
+)
 def detection_auc(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
-    seed: int = 0, level: float = 0.95,
-) -> Estimate:  # fmt: skip
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
     """Estimate how well gradient-boosted trees tell synthetic from training records (area under the ROC curve).
 
     0.5 is indistinguishable, 1 perfectly told apart. Three-fold cross-fitting, equal records in one fold, ranks within
@@ -257,13 +289,23 @@ def detection_auc(
 
 
 @metric(
-    "propensity_mse", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="tabular", reference=_PMSE_REFERENCE, oracle="statsmodels GLM (gold pmse_logit_insample)",
-)  # fmt: skip
+    "propensity_mse",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_PMSE_REFERENCE,
+    oracle="statsmodels GLM (gold pmse_logit_insample)",
+)
 def propensity_mse(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure the propensity mean squared error of a main-effects logistic model, and its ratio to two nulls.
 
     pMSE = mean (p - c)²; 0 is indistinguishable. ``ratio_exchangeable`` divides by (k - 1) c (1 - c) / N, its
@@ -281,7 +323,13 @@ def propensity_mse(
     ):
         limits = [None if v is None else v / null for v in (estimate.value, estimate.lower, estimate.upper)]
         found[name] = Estimate(
-            value=limits[0], lower=limits[1], upper=limits[2], method=estimate.method, n=n, unit="1", level=level,
+            value=limits[0],
+            lower=limits[1],
+            upper=limits[2],
+            method=estimate.method,
+            n=n,
+            unit="1",
+            level=level,
             reason=estimate.reason,
-        )  # fmt: skip
+        )
     return found

@@ -104,9 +104,14 @@ def mmd2_features(x: Floats, y: Floats, gamma: float, *, seed: int, level: float
     approximation = float(terms.var(ddof=1)) / FEATURES
     half = float(stats.norm.isf((1 - level) / 2)) * math.sqrt(sampling + approximation)
     estimate = Estimate(
-        value=value, lower=value - half, upper=value + half, n=n + m, unit="1", level=level,
-        method=f"squared MMD, {FEATURES} random Fourier features (standard error of features {math.sqrt(approximation):.1e})",
-    )  # fmt: skip
+        value=value,
+        lower=value - half,
+        upper=value + half,
+        n=n + m,
+        unit="1",
+        level=level,
+        method=f"squared MMD, {FEATURES} random Fourier features (standard error of features {math.sqrt(approximation):.1e})",  # noqa: E501
+    )
     return estimate, p
 
 
@@ -137,24 +142,44 @@ def discrepancy_findings(tables: Tables, *, level: float, seed: int) -> list[Fin
         ceiling, _ = mmd2_features(real[: tables.train.n], real[tables.train.n :], gamma, seed=seed, level=level)
     return [
         Finding(
-            metric="mmd", estimate=estimate, p_value=p, ceiling=ceiling, direction=Direction.LOWER.value,
-            null=NULL + " (weighted chi-square)", rule="adjusted p at most alpha", reference=_REFERENCE,
-            too_little=too_little(len(made), len(real)), note=f"gamma {gamma:.4g} (median distance)",
+            metric="mmd",
+            estimate=estimate,
+            p_value=p,
+            ceiling=ceiling,
+            direction=Direction.LOWER.value,
+            null=NULL + " (weighted chi-square)",
+            rule="adjusted p at most alpha",
+            reference=_REFERENCE,
+            too_little=too_little(len(made), len(real)),
+            note=f"gamma {gamma:.4g} (median distance)",
         )
-    ]  # fmt: skip
+    ]
 
 
 _REFERENCE = "Gretton et al. 2012, JMLR 13:723-773; Rahimi and Recht 2007 (NIPS 20)"
 
 
 @metric(
-    "mmd", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE, family="tabular",
-    reference=_REFERENCE, oracle="full kernel matrices (scikit-learn rbf_kernel)",
-)  # fmt: skip
+    "mmd",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_REFERENCE,
+    oracle="full kernel matrices (scikit-learn rbf_kernel)",
+)
 def mmd(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
-    gamma: float | None = None, exact: bool = False, seed: int = 0, level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    gamma: float | None = None,
+    exact: bool = False,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """Measure the squared maximum mean discrepancy with kernel exp(-gamma |a - b|²) on standardised, one-hot records.
 
     0 for equal distributions. By default 256 random Fourier features, unbiased, with an interval that holds the error
@@ -169,8 +194,14 @@ def mmd(
     names = zip(("biased", "unbiased"), mmd2_exact(x, y, width), strict=True)
     return {
         name: Estimate(
-            value=v, lower=None, upper=None, method=f"squared MMD, exact, gamma {width:.6g}", n=len(x) + len(y), unit="1",
-            level=level, reason="exact sums have no interval here; the default has one",
+            value=v,
+            lower=None,
+            upper=None,
+            method=f"squared MMD, exact, gamma {width:.6g}",
+            n=len(x) + len(y),
+            unit="1",
+            level=level,
+            reason="exact sums have no interval here; the default has one",
         )
         for name, v in names
-    }  # fmt: skip
+    }

@@ -70,8 +70,8 @@ class Tables:
 
     @cached_property
     def span(self) -> tuple[Floats, Floats]:
-        """Lower end and range of each numeric column over all tables: one scaling for every reference."""
-        parts = [p.numbers for p in (self.train, self.synthetic, self.holdout) if p is not None]
+        """Lower end and range of each numeric column over all real records: one scaling for every reference."""
+        parts = [p.numbers for p in (self.train, self.holdout) if p is not None]
         low, high = np.full(len(self.numeric), np.inf), np.full(len(self.numeric), -np.inf)
         for values in parts:
             if len(values):
@@ -217,9 +217,15 @@ def encode(
         )
     parts = [_part(numbers[k], codes[k], levels, len(frame)) for k, frame in enumerate(present)]
     return Tables(
-        tuple(numeric), tuple(cats), tuple(levels), parts[0], parts[1], parts[2] if holdout is not None else None,
-        left_out, faults,
-    )  # fmt: skip
+        tuple(numeric),
+        tuple(cats),
+        tuple(levels),
+        parts[0],
+        parts[1],
+        parts[2] if holdout is not None else None,
+        left_out,
+        faults,
+    )
 
 
 def _part(numbers: list[Floats], codes: list[Codes], levels: list[tuple[str, ...]], n: int) -> Part:
@@ -240,9 +246,9 @@ def _kind(column: pd.Series[Any], as_category: bool) -> str:
         return "category" if len(few) <= FEW_LEVELS and bool(np.all(few == np.round(few))) else "number"
     known_text = column.dropna()
     distinct = int(known_text.astype(str).nunique())
-    if distinct and all(_DATE.match(str(v)) for v in known_text.iloc[:50]):
-        if pd.to_datetime(known_text.astype(str), errors="coerce", format="ISO8601").notna().all():
-            return "date"
+    dates = distinct > 0 and all(_DATE.match(str(v)) for v in known_text.iloc[:50])
+    if dates and pd.to_datetime(known_text.astype(str), errors="coerce", format="ISO8601").notna().all():
+        return "date"
     return "identifier" if distinct > 50 and distinct > 0.5 * len(known_text) else "category"
 
 
@@ -252,12 +258,12 @@ def _to_numbers(column: pd.Series[Any], kind: str) -> Floats | None:
         when = pd.to_datetime(column.astype(str).where(column.notna()), errors="coerce", format="ISO8601", utc=True)
         bad = when.isna() & column.notna()
         days = (when - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
-        return None if bool(bad.any()) else days.to_numpy(np.float64)
+        return None if bool(bad.any()) else np.asarray(days, dtype=np.float64)
     made = pd.to_numeric(column, errors="coerce")
     values = made.to_numpy(np.float64, na_value=np.nan)
     if bool((np.isnan(values) & column.notna().to_numpy()).any()):
         return None
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.asarray(np.where(np.isfinite(values), values, np.nan), dtype=np.float64)
 
 
 def _to_codes(columns: list[pd.Series[Any]]) -> tuple[list[Codes], tuple[str, ...]]:

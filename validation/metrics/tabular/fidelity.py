@@ -19,10 +19,16 @@ from validation.registry import Direction, Kind, metric
 
 
 @metric(
-    "tabular_fidelity", unit="each metric its own", direction=Direction.NONE, roles=("train", "synthetic"),
-    optional_roles=("holdout",), kind=Kind.ESTIMATE, family="family",
-    reference="Holm 1979 (Scand J Stat 6:65-70); each metric its own", oracle="each metric its own",
-)  # fmt: skip
+    "tabular_fidelity",
+    unit="each metric its own",
+    direction=Direction.NONE,
+    roles=("train", "synthetic"),
+    optional_roles=("holdout",),
+    kind=Kind.ESTIMATE,
+    family="family",
+    reference="Holm 1979 (Scand J Stat 6:65-70); each metric its own",
+    oracle="each metric its own",
+)
 def tabular_fidelity(
     train: pd.DataFrame,
     synthetic: pd.DataFrame,

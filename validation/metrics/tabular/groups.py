@@ -1,4 +1,4 @@
-"""Fidelity inside subgroups: is the group there, are its columns distributed and related as in real records?"""
+"""Fidelity inside subgroups: is the group there, are its columns distributed and related as in real records."""
 
 from __future__ import annotations
 
@@ -41,13 +41,20 @@ def share_finding(tables: Tables, name: str, masks: dict[str, Any], *, level: fl
     ratio = (a / n) / (b / m) if b else np.inf
     expected = b / m * n
     return Finding(
-        metric="subgroup_share", subgroup=name, estimate=estimate, p_value=float(two_sided_exact([a], n, [b], m)[0]),
-        null=NULL + " (hypergeometric, exact)", direction=Direction.ZERO.value,
-        rule=f"adjusted p at most alpha, and a difference above {margin:g} or less than 0.8 or more than 1.25 times the real share",
+        metric="subgroup_share",
+        subgroup=name,
+        estimate=estimate,
+        p_value=float(two_sided_exact([a], n, [b], m)[0]),
+        null=NULL + " (hypergeometric, exact)",
+        direction=Direction.ZERO.value,
+        rule=f"adjusted p at most alpha, and a difference above {margin:g} or less than 0.8 or more than 1.25 times the real share",  # noqa: E501
         exceeds=abs(estimate.value or 0.0) > margin or not 0.8 <= ratio <= 1.25,
-        too_little=f"about {expected:.1f} records are expected: the loss of the group could not be seen" if expected < 8 else "",
-        note="" if a else "no synthetic record is of this subgroup", reference="Fisher 1935",
-    )  # fmt: skip
+        too_little=f"about {expected:.1f} records are expected: the loss of the group could not be seen"
+        if expected < 8
+        else "",
+        note="" if a else "no synthetic record is of this subgroup",
+        reference="Fisher 1935",
+    )
 
 
 def _worst_column(part: Tables, name: str, own: str, *, level: float, margin: float) -> Finding:
@@ -57,9 +64,13 @@ def _worst_column(part: Tables, name: str, own: str, *, level: float, margin: fl
     if min(made.n, real.n) >= 2:
         rows = [row for row in distances(part, made, real, level=level) if row[0] != own and row[2] is not None]
     common: dict[str, Any] = {
-        "metric": "subgroup_marginal_distance", "subgroup": name, "null": NULL + " within the subgroup", "direction": Direction.LOWER.value,
-        "rule": f"adjusted p at most alpha and distance above {margin:g} (worst column, Bonferroni)", "reference": "as marginal_distance",
-    }  # fmt: skip
+        "metric": "subgroup_marginal_distance",
+        "subgroup": name,
+        "null": NULL + " within the subgroup",
+        "direction": Direction.LOWER.value,
+        "rule": f"adjusted p at most alpha and distance above {margin:g} (worst column, Bonferroni)",
+        "reference": "as marginal_distance",
+    }
     if not rows:
         why = few or "no column varies within the subgroup"
         empty = Estimate.insufficient(
@@ -72,18 +83,26 @@ def _worst_column(part: Tables, name: str, own: str, *, level: float, margin: fl
     if part.holdout is not None and min(part.train.n, part.holdout.n) >= 2:
         ceiling = {c: e for c, e, _ in distances(part, part.train, part.holdout, level=level)}[column]
     return Finding(
-        **common, component=column, estimate=wide, p_value=min(1.0, len(rows) * float(p or 0.0)), ceiling=ceiling,
-        exceeds=(wide.value or 0.0) > margin, too_little=few,
-    )  # fmt: skip
+        **common,
+        component=column,
+        estimate=wide,
+        p_value=min(1.0, len(rows) * float(p or 0.0)),
+        ceiling=ceiling,
+        exceeds=(wide.value or 0.0) > margin,
+        too_little=few,
+    )
 
 
 def _worst_pair(part: Tables, name: str, own: str, *, level: float, margin: float) -> Finding:
     made, real = part.synthetic, part.real
     common: dict[str, Any] = {
-        "metric": "subgroup_association", "subgroup": name, "null": "equal association within the subgroup (jackknife t)",
+        "metric": "subgroup_association",
+        "subgroup": name,
+        "null": "equal association within the subgroup (jackknife t)",
         "rule": f"adjusted p at most alpha and difference above {margin:g} (worst pair, Bonferroni)",
-        "direction": Direction.ZERO.value, "reference": "as pairwise_association",
-    }  # fmt: skip
+        "direction": Direction.ZERO.value,
+        "reference": "as pairwise_association",
+    }
     n = made.n + real.n
     if min(made.n, real.n) < ENOUGH:
         why = f"{made.n} synthetic and {real.n} real records: associations need {ENOUGH} of each"
@@ -107,9 +126,17 @@ def _worst_pair(part: Tables, name: str, own: str, *, level: float, margin: floa
     value, se = float(gap[i, j]), float(error[i, j])
     half = float(stats.t.isf((1 - level) / 2 / pairs, max(1.0, float(np.nan_to_num(df[i, j], nan=1.0))))) * se
     return Finding(
-        **common, component=f"{part.columns[int(i)]} ~ {part.columns[int(j)]}", p_value=min(1.0, pairs * best), exceeds=abs(value) > margin,
+        **common,
+        component=f"{part.columns[int(i)]} ~ {part.columns[int(j)]}",
+        p_value=min(1.0, pairs * best),
+        exceeds=abs(value) > margin,
         estimate=Estimate(
-            value=value, lower=value - half, upper=value + half, n=n, unit="1", level=level,
+            value=value,
+            lower=value - half,
+            upper=value + half,
+            n=n,
+            unit="1",
+            level=level,
             method=f"difference of association, grouped jackknife, worst of {pairs} pairs",
         ),
-    )  # fmt: skip
+    )

@@ -180,13 +180,21 @@ def marginal_findings(tables: Tables, *, level: float, margin: float) -> list[Fi
         ceilings = {c: e for c, e, _ in distances(tables, tables.train, tables.holdout, level=level)}
     return [
         Finding(
-            metric="marginal_distance", component=column, estimate=estimate, p_value=p, null=NULL, reference=_REFERENCE,
-            rule=f"adjusted p at most alpha and distance above {margin:g}", direction=Direction.LOWER.value,
-            exceeds=(estimate.value or 0.0) > margin, too_little=too_little(tables.synthetic.n, tables.real.n),
-            ceiling=ceilings.get(column), note="" if p is not None else "constant or nearly empty column",
+            metric="marginal_distance",
+            component=column,
+            estimate=estimate,
+            p_value=p,
+            null=NULL,
+            reference=_REFERENCE,
+            rule=f"adjusted p at most alpha and distance above {margin:g}",
+            direction=Direction.LOWER.value,
+            exceeds=(estimate.value or 0.0) > margin,
+            too_little=too_little(tables.synthetic.n, tables.real.n),
+            ceiling=ceilings.get(column),
+            note="" if p is not None else "constant or nearly empty column",
         )
         for column, estimate, p in distances(tables, tables.synthetic, tables.real, level=level)
-    ]  # fmt: skip
+    ]
 
 
 def wasserstein_findings(tables: Tables, *, level: float, margin: float, seed: int) -> list[Finding]:
@@ -203,13 +211,19 @@ def wasserstein_findings(tables: Tables, *, level: float, margin: float, seed: i
             ceiling, _ = wasserstein(tables.train.numbers[:, k] / scale, other, level=level, unit="standard deviations")
         found.append(
             Finding(
-                metric="wasserstein_distance", component=name, estimate=estimate, p_value=p, ceiling=ceiling,
-                null=NULL + " (permutation of cell counts, gamma tail)", direction=Direction.LOWER.value,
+                metric="wasserstein_distance",
+                component=name,
+                estimate=estimate,
+                p_value=p,
+                ceiling=ceiling,
+                null=NULL + " (permutation of cell counts, gamma tail)",
+                direction=Direction.LOWER.value,
                 rule=f"adjusted p at most alpha and distance above {2 * margin:g} standard deviations",
-                exceeds=(estimate.value or 0.0) > 2 * margin, too_little=too_little(tables.synthetic.n, tables.real.n),
+                exceeds=(estimate.value or 0.0) > 2 * margin,
+                too_little=too_little(tables.synthetic.n, tables.real.n),
                 reference="doi:10.1016/j.neuroimage.2016.05.068",
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -224,35 +238,54 @@ def missing_findings(tables: Tables, *, level: float, margin: float) -> list[Fin
         estimate = proportion_difference(a, made.n, b, real.n, level=level)
         found.append(
             Finding(
-                metric="missingness", component=name, estimate=estimate, p_value=float(two_sided_exact([a], made.n, [b], real.n)[0]),
-                null=NULL + " (hypergeometric, exact)", direction=Direction.ZERO.value,
+                metric="missingness",
+                component=name,
+                estimate=estimate,
+                p_value=float(two_sided_exact([a], made.n, [b], real.n)[0]),
+                null=NULL + " (hypergeometric, exact)",
+                direction=Direction.ZERO.value,
                 rule=f"adjusted p at most alpha and difference of shares above {margin:g}",
-                exceeds=abs(estimate.value or 0.0) > margin, too_little=too_little(made.n, real.n),
+                exceeds=abs(estimate.value or 0.0) > margin,
+                too_little=too_little(made.n, real.n),
                 reference="Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
             )
-        )  # fmt: skip
+        )
     return found or [_complete(tables)]
 
 
 def _complete(tables: Tables) -> Finding:
     n = tables.synthetic.n + tables.real.n
     return Finding(
-        metric="missingness", null=NULL, rule="no table has a missing cell", direction=Direction.ZERO.value, p_value=1.0,
+        metric="missingness",
+        null=NULL,
+        rule="no table has a missing cell",
+        direction=Direction.ZERO.value,
+        p_value=1.0,
         estimate=Estimate(value=0.0, lower=0.0, upper=0.0, method="no missing cell in any table", n=n, unit="1"),
-    )  # fmt: skip
+    )
 
 
 _REFERENCE = "Smirnov 1948, doi:10.1214/aoms/1177730256; Pearson 1900, doi:10.1080/14786440009463897"
 
 
 @metric(
-    "marginal_distance", unit="1", direction=Direction.LOWER, roles=("train", "synthetic"), kind=Kind.ESTIMATE,
-    family="tabular", reference=_REFERENCE, oracle="scipy.stats.ks_2samp, SDMetrics 0.32 KSComplement and TVComplement",
-)  # fmt: skip
+    "marginal_distance",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_REFERENCE,
+    oracle="scipy.stats.ks_2samp, SDMetrics 0.32 KSComplement and TVComplement",
+)
 def marginal_distance(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure, per column, the Kolmogorov-Smirnov (numbers) or total variation (categories) distance.
 
     Formula: sup |F - G| over values, ½ Σ |p - q| over levels; 0 is equal, 1 disjoint. Missing numbers are left out
@@ -264,14 +297,23 @@ def marginal_distance(
 
 
 @metric(
-    "wasserstein_distance", unit="unit of the column", direction=Direction.LOWER, roles=("train", "synthetic"),
-    kind=Kind.ESTIMATE, family="tabular", reference="Vallender 1974, doi:10.1137/1118101",
+    "wasserstein_distance",
+    unit="unit of the column",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference="Vallender 1974, doi:10.1137/1118101",
     oracle="scipy.stats.wasserstein_distance",
-)  # fmt: skip
+)
 def wasserstein_distance(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure, per numeric column, the area between the two distribution functions, in the unit of the column.
 
     Missing numbers are left out. Insufficient with fewer than five values in a table.
@@ -284,14 +326,23 @@ def wasserstein_distance(
 
 
 @metric(
-    "missingness", unit="1", direction=Direction.ZERO, roles=("train", "synthetic"), kind=Kind.ESTIMATE, family="tabular",
+    "missingness",
+    unit="1",
+    direction=Direction.ZERO,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
     reference="Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
     oracle="counts; statsmodels confint_proportions_2indep",
-)  # fmt: skip
+)
 def missingness(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure, per column, the share of missing cells in the synthetic table minus that in the training table."""
     t = encode(train, synthetic, categorical=categorical, ignore=ignore)
     made, real = t.synthetic.missing.sum(0), t.train.missing.sum(0)

@@ -1,12 +1,14 @@
 """Exact nearest neighbours of mixed records by Gower's distance, without a distance matrix.
 
 Gower's distance is the mean over columns of |difference| / range for numbers and 0 or 1 for categories. The range is
-that of all tables together, so distances to two references are comparable. A missing cell differs from a present one
+that of training and holdout records together, so distances to two references are comparable and no
+synthetic outlier can shrink them; a difference counts at most 1. A missing cell differs from a present one
 by 1 and from another missing one by 0.
 
 The search is exact and memory is that of the tables. Reference records lie in blocks, one byte per cell, column after
 column. For a query the bytes give a lower bound of the distance to every record of a block at a few processor
-instructions per record; only records whose bound does not pass the second-best distance are measured exactly. Records are
+instructions per record; only records whose bound does not pass the second-best distance are measured exactly. Records
+are
 sorted by a key that cannot differ by more than the distance does, blocks are visited outwards from the query's key, and
 blocks whose keys are too far are not visited.
 
@@ -35,7 +37,7 @@ TIE = 1e-9  # distances closer than this are ties: sums of the same terms in ano
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Per query: distances to the nearest and second nearest reference record (inf where there is none), and its row."""
+    """Per query: distances to the nearest and second nearest record (inf where none), and its row."""
 
     first: Floats
     second: Floats
@@ -56,11 +58,11 @@ class Space:
     def points(self, part: Part) -> tuple[npt.NDArray[np.int32], Floats, Floats]:
         """Return category codes (n, q), scaled numbers (n, p) and keys (n,)."""
         x = (part.numbers - self.low) / self.span
-        known = np.where(np.isnan(x), 0.0, x)
+        known = np.where(np.isnan(x), 0.0, np.clip(x, 0, 1))
         key = known @ self.signs
         for k, mark in enumerate(self.marks):
             key += mark[part.codes[:, k]]
-        scaled = np.where(np.isnan(x), _MISSING, x)[:, self.numeric_order]
+        scaled = np.where(np.isnan(x), _MISSING, np.clip(x, -4, 5))[:, self.numeric_order]
         return np.ascontiguousarray(part.codes[:, self.categorical_order]), np.ascontiguousarray(scaled), key
 
 
@@ -139,11 +141,11 @@ def nearest(geometry: Space, queries: Part, references: Part, *, itself: bool = 
 
 
 def _bytes(codes: npt.NDArray[np.int32], numbers: Floats, step: int) -> npt.NDArray[np.uint8]:
-    """Return records as bytes (n, columns): codes modulo 256 and rounded scaled numbers, both lower-bound true distances.
+    """Return records as bytes (n, columns): codes modulo 256 and rounded scaled numbers.
 
     A missing number is written 0, whose difference from a number is at most the 1 that it counts.
     """
-    scaled = np.rint(np.where(numbers == _MISSING, 0.0, numbers) * step)
+    scaled = np.rint(np.where(numbers == _MISSING, 0.0, np.clip(numbers, 0, 1)) * step)
     return np.concatenate([(codes % 256).astype(np.uint8), np.clip(scaled, 0, 255).astype(np.uint8)], axis=1)
 
 
@@ -166,15 +168,28 @@ def _search() -> Callable[..., None]:
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(_walk)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, cache=True)(_walk)
     except RuntimeError:  # no place to keep compiled code (a read-only installation)
-        return numba.njit(nogil=True)(_walk)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(_walk)
 
 
 def _walk(
-    rows: Any, asked: Any, codes: Any, numbers: Any, keys: Any, own: Any, step: int,
-    cells: Any, ref_codes: Any, ref_numbers: Any, ref_keys: Any, ref_rows: Any, first: Any, second: Any, index: Any,
-) -> None:  # fmt: skip
+    rows: Any,
+    asked: Any,
+    codes: Any,
+    numbers: Any,
+    keys: Any,
+    own: Any,
+    step: int,
+    cells: Any,
+    ref_codes: Any,
+    ref_numbers: Any,
+    ref_keys: Any,
+    ref_rows: Any,
+    first: Any,
+    second: Any,
+    index: Any,
+) -> None:
     n, q, p = ref_keys.shape[0], codes.shape[1], numbers.shape[1]
     blocks = cells.shape[0]
     bound = np.empty(_BLOCK, np.uint16)

@@ -1,4 +1,4 @@
-"""Alpha-precision, beta-recall and authenticity: are synthetic records typical, do they cover the real ones, are they new?"""
+"""Alpha-precision, beta-recall and authenticity of synthetic records."""
 
 from __future__ import annotations
 
@@ -54,16 +54,21 @@ def relations(tables: Tables) -> Relations:
 
 
 def alpha_precision(typical: Floats, n_real: int, *, level: float) -> Estimate:
-    """Return 1 - 2 times the area between P(alpha) and alpha, P the share of synthetic records in the real alpha-ball."""
+    """Return 1 - 2 times the area between P(alpha) and alpha (share in the real alpha-ball)."""
     uniform = (np.arange(n_real) + 1) / n_real  # the ranks of the real records themselves
     area, _ = wasserstein(typical, uniform, level=level)
     method = "integrated alpha-precision, delta method"
     if area.value is None:
         return Estimate.insufficient(area.reason, n=len(typical), unit="1", method=method, level=level)
     return Estimate(
-        value=1 - 2 * area.value, lower=1 - 2 * (area.upper or 0.0), upper=1 - 2 * (area.lower or 0.0), method=method,
-        n=len(typical), unit="1", level=level,
-    )  # fmt: skip
+        value=1 - 2 * area.value,
+        lower=1 - 2 * (area.upper or 0.0),
+        upper=1 - 2 * (area.lower or 0.0),
+        method=method,
+        n=len(typical),
+        unit="1",
+        level=level,
+    )
 
 
 def expected_cover(n_real: int, n_made: int) -> float:
@@ -86,46 +91,83 @@ def precision_findings(tables: Tables, *, level: float) -> list[Finding]:
     z = ((recall.value or 0.0) - null) / math.sqrt(SHARED * max(1e-12, null * (1 - null)) / n)
     found = [
         Finding(
-            metric="alpha_precision", estimate=alpha_precision(r.typical, n, level=level), p_value=r.typical_p,
-            null=NULL + " (Kolmogorov-Smirnov on distances from the real centre)", direction=Direction.ONE.value,
-            rule="adjusted p at most alpha", too_little=small, reference=_REFERENCE,
+            metric="alpha_precision",
+            estimate=alpha_precision(r.typical, n, level=level),
+            p_value=r.typical_p,
+            null=NULL + " (Kolmogorov-Smirnov on distances from the real centre)",
+            direction=Direction.ONE.value,
+            rule="adjusted p at most alpha",
+            too_little=small,
+            reference=_REFERENCE,
         ),
         Finding(
-            metric="beta_recall", estimate=recall, p_value=float(stats.norm.cdf(z)), direction=Direction.HIGHER.value,
+            metric="beta_recall",
+            estimate=recall,
+            p_value=float(stats.norm.cdf(z)),
+            direction=Direction.HIGHER.value,
             null=f"share {null:.3f} expected of exchangeable records of these numbers (variance doubled)",
-            rule="adjusted p at most alpha (too few real records covered)", too_little=small, reference=_REFERENCE,
+            rule="adjusted p at most alpha (too few real records covered)",
+            too_little=small,
+            reference=_REFERENCE,
         ),
-    ]  # fmt: skip
+    ]
     authentic = proportion(r.authentic, level=level)
     if r.authentic_holdout is None:
         why = "authenticity needs a holdout of real records to be judged"
-        return [*found, Finding(
-            metric="authenticity", estimate=authentic, null="none", rule=why, note=why, direction=Direction.HIGHER.value,
-            reference=_REFERENCE,
-        )]  # fmt: skip
+        return [
+            *found,
+            Finding(
+                metric="authenticity",
+                estimate=authentic,
+                null="none",
+                rule=why,
+                note=why,
+                direction=Direction.HIGHER.value,
+                reference=_REFERENCE,
+            ),
+        ]
     k = len(r.authentic_holdout)
     share = float(np.concatenate([r.authentic, r.authentic_holdout]).mean())
     error = math.sqrt(SHARED * max(1e-12, share * (1 - share)) * (1 / m + 1 / k))
     gap = float(r.authentic.mean() - r.authentic_holdout.mean())
-    return [*found, Finding(
-        metric="authenticity", estimate=authentic, p_value=float(stats.norm.cdf(gap / error)), reference=_REFERENCE,
-        null="as authentic as holdout records (variance doubled): nearer to training than these is memory",
-        rule="adjusted p at most alpha and lower than the holdout's", direction=Direction.HIGHER.value, exceeds=gap < 0,
-        ceiling=proportion(r.authentic_holdout, level=level), too_little=too_little(m, k),
-    )]  # fmt: skip
+    return [
+        *found,
+        Finding(
+            metric="authenticity",
+            estimate=authentic,
+            p_value=float(stats.norm.cdf(gap / error)),
+            reference=_REFERENCE,
+            null="as authentic as holdout records (variance doubled): nearer to training than these is memory",
+            rule="adjusted p at most alpha and lower than the holdout's",
+            direction=Direction.HIGHER.value,
+            exceeds=gap < 0,
+            ceiling=proportion(r.authentic_holdout, level=level),
+            too_little=too_little(m, k),
+        ),
+    ]
 
 
 _REFERENCE = "Alaa et al. 2022 (ICML), arXiv:2102.08921"
 
 
 @metric(
-    "precision_recall_authenticity", unit="1", direction=Direction.HIGHER, roles=("train", "synthetic"),
-    kind=Kind.ESTIMATE, family="tabular", reference=_REFERENCE, oracle="brute-force distances in the tests",
-)  # fmt: skip
+    "precision_recall_authenticity",
+    unit="1",
+    direction=Direction.HIGHER,
+    roles=("train", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="tabular",
+    reference=_REFERENCE,
+    oracle="brute-force distances in the tests",
+)
 def precision_recall_authenticity(
-    train: pd.DataFrame, synthetic: pd.DataFrame, *, categorical: tuple[str, ...] = (), ignore: tuple[str, ...] = (),
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    *,
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
     level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
+) -> dict[str, Estimate]:
     """Measure integrated alpha-precision, beta-recall and authenticity.
 
     ``alpha_precision``: 1 - 2 ∫ |P(a) - a| da, P(a) the share of synthetic records within the ball around the real

@@ -1,4 +1,4 @@
-"""The family ``tabular_utility``: is the synthetic table as useful as the real one, judged on real holdout records?"""
+"""The family ``tabular_utility``: is the synthetic table as useful as the real one, judged on real holdout records."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ def task(tables: Tables, outcome: str) -> Task:
     if outcome not in tables.columns:
         raise UsageProblem(
             f"no measured column is named {outcome!r}." if outcome else "no column has two levels.",
-            code="TAB-003", where="--param outcome", action="Name the column to be predicted: --param outcome=COLUMN.",
-        )  # fmt: skip
+            code="TAB-003",
+            where="--param outcome",
+            action="Name the column to be predicted: --param outcome=COLUMN.",
+        )
     parts = {"train": tables.train, "synthetic": tables.synthetic, "holdout": tables.holdout}
     numeric = outcome in tables.numeric
     k = (tables.numeric if numeric else tables.categorical).index(outcome)
@@ -80,7 +82,9 @@ def predict(t: Task, learner: str, roles: tuple[str, ...], *, seed: int) -> Floa
     keep = ~np.isnan(y)
     fitted, y = fitted.take(keep), y[keep]
     if len(np.unique(y)) < 2:
-        raise DataProblem("the outcome has one value only in a table, so nothing can be learnt.", code="TAB-005", where=t.outcome)
+        raise DataProblem(
+            "the outcome has one value only in a table, so nothing can be learnt.", code="TAB-005", where=t.outcome
+        )
     if t.classes == 0:
         return _regressor(t, len(y), seed).fit(design(fitted), y).predict(design(test))  # type: ignore[no-any-return]
     if learner == "logistic":
@@ -99,9 +103,12 @@ def _regressor(t: Task, n: int, seed: int) -> Any:
     p = len(t.tables.numeric)
     native = [p + k for k, names in enumerate(t.tables.levels) if len(names) <= 250]
     return HistGradientBoostingRegressor(
-        max_iter=100, min_samples_leaf=max(5, min(20, n // 20)), categorical_features=native, early_stopping=False,
+        max_iter=100,
+        min_samples_leaf=max(5, min(20, n // 20)),
+        categorical_features=native,
+        early_stopping=False,
         random_state=seed,
-    )  # fmt: skip
+    )
 
 
 def compare(t: Task, made: Floats, real: Floats, rows: npt.NDArray[np.bool_], *, level: float) -> Estimate:
@@ -114,9 +121,15 @@ def compare(t: Task, made: Floats, real: Floats, rows: npt.NDArray[np.bool_], *,
         scale = float(np.nanvar(y)) or 1.0
         limits = [None if v is None else v / scale for v in (gap.value, gap.lower, gap.upper)]
         return Estimate(
-            value=limits[0], lower=limits[1], upper=limits[2], method="paired difference of explained variance", n=gap.n,
-            unit="1", level=level, reason=gap.reason,
-        )  # fmt: skip
+            value=limits[0],
+            lower=limits[1],
+            upper=limits[2],
+            method="paired difference of explained variance",
+            n=gap.n,
+            unit="1",
+            level=level,
+            reason=gap.reason,
+        )
     target = np.eye(t.classes)[y.astype(int)]
     losses = [((p[rows] - target) ** 2).sum(1) for p in (made, real)]
     return paired_mean_difference(-losses[0], -losses[1], level=level)
@@ -131,10 +144,15 @@ def worse_p(e: Estimate) -> float | None:
 
 
 def utility_findings(
-    tables: Tables, outcome: str, groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, level: float, margin: float,
+    tables: Tables,
+    outcome: str,
+    groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]],
+    *,
+    level: float,
+    margin: float,
     seed: int,
-) -> list[Finding]:  # fmt: skip
-    """Judge training on synthetic, and on real plus synthetic records, against training on real ones, on the holdout."""
+) -> list[Finding]:
+    """Judge training on synthetic, and on real plus synthetic records, against real, on the holdout."""
     t = task(tables, outcome)
     if t.tables.holdout is None:
         raise DataProblem("utility is judged on a holdout of real records.", code="TAB-005", where="--input holdout=")
@@ -154,14 +172,20 @@ def utility_findings(
                 e = compare(t, made, real, rows, level=level)
                 found.append(
                     Finding(
-                        metric=name, component=f"{t.outcome} by {learner}", subgroup=group, estimate=e, p_value=worse_p(e),
+                        metric=name,
+                        component=f"{t.outcome} by {learner}",
+                        subgroup=group,
+                        estimate=e,
+                        p_value=worse_p(e),
                         null="as good as training on real records (paired on the same holdout records)",
-                        rule=f"adjusted p at most alpha and worse by more than {margin:g}", direction=Direction.HIGHER.value,
-                        exceeds=(e.value or 0.0) < -margin, reference="Esteban et al. 2017, arXiv:1706.02633; DeLong et al. 1988, doi:10.2307/2531595",
+                        rule=f"adjusted p at most alpha and worse by more than {margin:g}",
+                        direction=Direction.HIGHER.value,
+                        exceeds=(e.value or 0.0) < -margin,
+                        reference="Esteban et al. 2017, arXiv:1706.02633; DeLong et al. 1988, doi:10.2307/2531595",
                         too_little="fewer than ten holdout records of a class" if few else _wide(e),
                         note=_better(e) if name == "augmentation_gain" else "",
                     )
-                )  # fmt: skip
+                )
     return found
 
 
@@ -175,10 +199,15 @@ def _better(e: Estimate) -> str:
 
 
 @metric(
-    "tabular_utility", unit="each metric its own", direction=Direction.NONE, roles=("train", "holdout", "synthetic"),
-    kind=Kind.ESTIMATE, family="family", reference="Esteban et al. 2017, arXiv:1706.02633; each metric its own",
+    "tabular_utility",
+    unit="each metric its own",
+    direction=Direction.NONE,
+    roles=("train", "holdout", "synthetic"),
+    kind=Kind.ESTIMATE,
+    family="family",
+    reference="Esteban et al. 2017, arXiv:1706.02633; each metric its own",
     oracle="each metric its own",
-)  # fmt: skip
+)
 def tabular_utility(
     train: pd.DataFrame,
     holdout: pd.DataFrame,
@@ -204,23 +233,35 @@ def tabular_utility(
     Parameters
     ----------
     outcome
-        Column to be predicted (two levels: AUC; several: Brier score; a number: explained variance). By default the last
+        Column to be predicted (two levels: AUC; several: Brier score; a number: explained variance). By default the
+        last
         categorical column with two levels.
     time, event
         Columns of follow-up and of the event (0 or 1), for survival analyses.
     margin
         Loss of performance that does not matter.
     """
-    t = encode(train, synthetic, holdout, categorical=(*categorical, *([outcome] if outcome in categorical else [])), ignore=ignore)
+    t = encode(
+        train,
+        synthetic,
+        holdout,
+        categorical=(*categorical, *([outcome] if outcome in categorical else [])),
+        ignore=ignore,
+    )
     groups = subgroups(t, subgroup_columns(t, subgroups_of))
     parts: list[FamilyPart] = [
-        ("train_synthetic_test_real", lambda: utility_findings(t, outcome, groups, level=level, margin=margin, seed=seed))
+        (
+            "train_synthetic_test_real",
+            lambda: utility_findings(t, outcome, groups, level=level, margin=margin, seed=seed),
+        )
     ]
 
     def coefficients() -> list[Finding]:
         target = task(t, outcome)
         if target.classes != 2:
-            raise DataProblem("coefficients are compared for an outcome with two levels.", code="TAB-005", where=target.outcome)
+            raise DataProblem(
+                "coefficients are compared for an outcome with two levels.", code="TAB-005", where=target.outcome
+            )
         real, made, names = logistic_fits(t, target.outcome)
         return agreement_findings("coefficient_agreement", real, made, ["intercept", *names], level=level)
 
