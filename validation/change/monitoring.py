@@ -273,7 +273,7 @@ def _record(
     status = "signal" if signals or beyond else "inconclusive" if few or uncharted else "no signal"
     reasons = [f"{n}: new signal on the {found[n]['chart_title']} chart." for n in signals]
     reasons += [f"{n}: the period's mean lies beyond its threshold." for n in beyond]
-    reasons += [f"{n}: no chart, because {why}." for n, why in uncharted.items()]
+    reasons += [f"{n}: no chart, because {why.rstrip('.')}." for n, why in uncharted.items()]
     if few:
         reasons.append(f"{n_cases} cases; the plan asks for {plan.cases_per_period}. Too few to call the period quiet.")
     if not reasons:

@@ -20,6 +20,7 @@ from validation.protocol.lock import Lock
 from validation.protocol.schema import Protocol
 
 SCHEMA = "validation.change-plan/1"
+UNSTATED = "not stated"
 COMPONENTS = ("data_management", "retraining", "performance_evaluation", "update_procedure")
 EXPECTED = ("rationale", "implementation", "scope", "frequency", "data_management", "retraining", "update_procedure",
             "benefits", "risks", "mitigations")  # fmt: skip
@@ -64,8 +65,8 @@ def change_plan(protocol: Protocol, *, digest: str, record: Lock | None, title: 
         "claim": {"statement": protocol.claim.statement, "type": protocol.claim.type},
         "modifications": [_modification(m, protocol) for m in plan.modifications],
         "traceability": [_trace(m) for m in plan.modifications],
-        "cumulative_impact": plan.cumulative_impact,
-        "labelling": plan.labelling,
+        "cumulative_impact": plan.cumulative_impact or UNSTATED,
+        "labelling": plan.labelling or UNSTATED,
         "revalidation": _revalidation(protocol),
         "history": _history(plan, record),
         "assessments": assess({}),
@@ -100,15 +101,15 @@ def _modification(modification: Modification, protocol: Protocol) -> dict[str, A
         "id": modification.id,
         "description": modification.description,
         "kind": modification.kind.replace("_", " "),
-        "rationale": modification.rationale,
-        "implementation": modification.implementation or "",
-        "scope": modification.scope or "",
-        "frequency": modification.frequency,
+        "rationale": modification.rationale or UNSTATED,
+        "implementation": modification.implementation or UNSTATED,
+        "scope": modification.scope or UNSTATED,
+        "frequency": modification.frequency or UNSTATED,
         "bounds": [bound_text(bound) for bound in modification.bounds],
         "components": {
-            "data_management": modification.data_management,
-            "retraining": modification.retraining,
-            "update_procedure": modification.update_procedure,
+            "data_management": modification.data_management or UNSTATED,
+            "retraining": modification.retraining or UNSTATED,
+            "update_procedure": modification.update_procedure or UNSTATED,
         },
         "criteria": [
             {
@@ -118,9 +119,9 @@ def _modification(modification: Modification, protocol: Protocol) -> dict[str, A
             }
             for e in endpoints
         ],
-        "benefits": modification.benefits,
-        "risks": modification.risks,
-        "mitigations": modification.mitigations,
+        "benefits": modification.benefits or [UNSTATED],
+        "risks": modification.risks or [UNSTATED],
+        "mitigations": modification.mitigations or [UNSTATED],
     }  # fmt: skip
 
 
@@ -128,12 +129,12 @@ def _trace(modification: Modification) -> dict[str, Any]:
     """Return the row of the traceability table: modification by the four components and the impact assessment."""
     return {
         "id": modification.id,
-        "data_management": modification.data_management or "not stated",
-        "retraining": modification.retraining or "not stated",
+        "data_management": modification.data_management or UNSTATED,
+        "retraining": modification.retraining or UNSTATED,
         "performance_evaluation": ", ".join(modification.endpoints),
-        "update_procedure": modification.update_procedure or "not stated",
-        "risks": "; ".join(modification.risks) or "not stated",
-        "mitigations": "; ".join(modification.mitigations) or "not stated",
+        "update_procedure": modification.update_procedure or UNSTATED,
+        "risks": "; ".join(modification.risks) or UNSTATED,
+        "mitigations": "; ".join(modification.mitigations) or UNSTATED,
     }
 
 
