@@ -25,7 +25,7 @@ from validation.metrics.generative.distances import frechet_distance, kernel_dis
 from validation.metrics.generative.manifold import precision_recall_coverage
 from validation.metrics.generative.memorisation import memorisation
 from validation.metrics.imaging.gamma import gamma_mean, gamma_pass_rate
-from validation.metrics.imaging.hallucination import hallucinated_regions
+from validation.metrics.imaging.hallucination import frc_hallucination
 from validation.metrics.imaging.ring_correlation import sfrc_regions
 from validation.metrics.segmentation.surface import hd95
 from validation.statistics.proportions import proportion
@@ -77,8 +77,8 @@ def recorded() -> list[dict[str, Any]]:
     seconds, _ = timed(lambda: sfrc_regions(*pair, spacing_mm=spacing, cutoff_per_mm=0.33))
     total = gold["ct_sh_srgan"]["seconds_total_incl_plotting"]
     rows.append(row("sfrc_regions, 5 slices", "sFRC (recorded, with its plots)", seconds, total))
-    seconds, _ = timed(lambda: hallucinated_regions(*pair), 1)
-    rows.append(row("hallucinated_regions, 5 slices", "sFRC (recorded, with its plots)", seconds, total))
+    seconds, _ = timed(lambda: frc_hallucination(*pair), 1)
+    rows.append(row("frc_hallucination, 5 slices", "sFRC (recorded, with its plots)", seconds, total))
     return rows
 
 
@@ -176,9 +176,9 @@ def rates(small: bool) -> list[dict[str, Any]]:
                 ("invented", (output + nodule, reference)),
                 ("erased", (output, reference + nodule)),
             ):
-                flags[name].append(bool(hallucinated_regions(batch(pair[0]), batch(pair[1])).item() > 0))
+                flags[name].append(bool(frc_hallucination(batch(pair[0]), batch(pair[1])).item() > 0))
         for name, values in flags.items():
-            report(f"hallucinated_regions flags, {kind} noise, {name} nodule", values)
+            report(f"frc_hallucination flags, {kind} noise, {name} nodule", values)
     honest, copies, zero = [], [], []
     for _ in range(repeats):
         train, holdout, new = (rng.normal(size=(n, 8)) for n in (300, 150, 150))

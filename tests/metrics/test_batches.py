@@ -13,6 +13,7 @@ from validation.registry import Kind, Metric, all_metrics
 validation.metrics.load()
 PARAMETERS = {
     "data_range": 2000.0, "width_mm": 5.0, "diameter_mm": 8.0, "tolerance_mm": 1.0, "scales": 2, "roi_size": 29,
+    "factor": 2, "dose": 1000.0, "dose_percent": 3.0, "distance_mm": 2.0, "cutoff_per_mm": 0.3,
 }  # fmt: skip
 CASES = 5
 

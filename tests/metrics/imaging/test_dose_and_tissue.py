@@ -16,7 +16,7 @@ from validation.metrics.imaging.dose_volume import dose_volume_points, volume_at
 from validation.metrics.imaging.gamma import gamma_mean, gamma_pass_rate
 from validation.metrics.imaging.pixel_error import mae, psnr
 from validation.metrics.imaging.similarity import ssim
-from validation.metrics.imaging.tissue import largest_false_tissue, tissue_dice, tissue_error
+from validation.metrics.imaging.tissue import largest_false_tissue, tissue_dice, tissue_hu_error
 
 ONE = torch.ones(1, 3, dtype=torch.float64)
 
@@ -74,7 +74,7 @@ def test_dose_volume_points_and_tissue_errors_equal_the_gold_values(plan):
                 assert volume_at_dose(batch(dose * scale), mask, dose=2.0).item() == pytest.approx(expected["V2Gy"])
         body = torch.as_tensor(data["mask_BODY"] > 0).unsqueeze(0)
         pair = batch(data[f"hu_{variant}"]), batch(data["ct_hu"])
-        whole = tissue_error(*pair, body, edges=(), names=("all",))
+        whole = tissue_hu_error(*pair, body, edges=(), names=("all",))
         assert whole["MAE all"].item() == pytest.approx(results["HU"]["MAE_body"])
         assert whole["ME all"].item() == pytest.approx(results["HU"]["ME_body"])
 
@@ -140,14 +140,14 @@ def test_a_bias_in_bone_only_is_found_in_bone_only():
     output = reference + 10 * rng.normal(size=reference.shape)
     biased = output + 20 * (reference > 200)
     mask = torch.as_tensor(inside).unsqueeze(0)
-    clean = tissue_error(batch(output), batch(reference), mask)
-    found = tissue_error(batch(biased), batch(reference), mask)
+    clean = tissue_hu_error(batch(output), batch(reference), mask)
+    found = tissue_hu_error(batch(biased), batch(reference), mask)
     assert found["ME bone"].item() - clean["ME bone"].item() == pytest.approx(20, abs=1e-6)
     assert found["ME soft tissue"].item() == clean["ME soft tissue"].item()
     assert abs(clean["ME bone"].item()) < 1
     assert torch.isnan(found["ME air"]).all()  # no air in the body: undefined, not zero
     with pytest.raises(UsageProblem, match="edges"):
-        tissue_error(batch(output), batch(reference), edges=(2.0, 1.0))
+        tissue_hu_error(batch(output), batch(reference), edges=(2.0, 1.0))
 
 
 def test_a_small_false_air_cavity_passes_the_global_scores_and_is_found():

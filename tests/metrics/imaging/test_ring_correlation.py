@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from validation.errors import UsageProblem
-from validation.metrics.imaging.hallucination import hallucinated_regions, worst_region_deviation
+from validation.metrics.imaging.hallucination import frc_hallucination, worst_region_deviation
 from validation.metrics.imaging.ring_correlation import (
     first_crossing,
     frc_resolution,
@@ -137,9 +137,9 @@ def test_planted_nodules_and_erased_lesions_are_found_and_clean_images_are_not_f
         output, reference, _ = pair(rng)
         centre = tuple(rng.uniform(40, 150, 2))
         lump = nodule(output.shape, centre, 200)
-        clean.append(float(hallucinated_regions(batch(output), batch(reference)).item() > 0))
-        invented.append(float(hallucinated_regions(batch(output + lump), batch(reference)).item() > 0))
-        erased.append(float(hallucinated_regions(batch(output), batch(reference + lump)).item() > 0))
+        clean.append(float(frc_hallucination(batch(output), batch(reference)).item() > 0))
+        invented.append(float(frc_hallucination(batch(output + lump), batch(reference)).item() > 0))
+        erased.append(float(frc_hallucination(batch(output), batch(reference + lump)).item() > 0))
     false_alarms = proportion(clean)
     assert false_alarms.lower is not None
     assert false_alarms.lower <= 0.05  # compatible with alpha
@@ -154,10 +154,10 @@ def test_a_real_quarter_dose_image_is_not_flagged_but_is_with_a_nodule(shared):
         full, quarter = (archive[k].astype(float) for k in ("noise_FD", "noise_QD"))
     body = ndimage.binary_fill_holes(ndimage.binary_opening(full > 600, iterations=3))
     mask = torch.as_tensor(body).unsqueeze(0)
-    assert hallucinated_regions(batch(quarter), batch(full), mask).item() == 0
+    assert frc_hallucination(batch(quarter), batch(full), mask).item() == 0
     base = worst_region_deviation(batch(quarter), batch(full), mask).item()
     false = quarter + nodule(full.shape, (300, 250), 600)
-    assert hallucinated_regions(batch(false), batch(full), mask).item() > 0
+    assert frc_hallucination(batch(false), batch(full), mask).item() > 0
     assert worst_region_deviation(batch(false), batch(full), mask).item() < base
 
 
@@ -167,9 +167,9 @@ def test_a_case_has_the_same_value_in_any_batch_and_too_few_regions_are_undefine
     together = worst_region_deviation(*[torch.cat([batch(p[k]) for p in pairs]) for k in (0, 1)])
     alone = [worst_region_deviation(batch(a), batch(b)).item() for a, b in pairs]
     assert together.tolist() == alone
-    assert torch.isnan(hallucinated_regions(torch.rand(1, 32, 32), torch.rand(1, 32, 32))).all()
+    assert torch.isnan(frc_hallucination(torch.rand(1, 32, 32), torch.rand(1, 32, 32))).all()
     for wrong in ({"alpha": 2.0}, {"band": (0.5, 0.1)}, {"size": 500}):
         with pytest.raises(UsageProblem):
-            hallucinated_regions(batch(pairs[0][0]), batch(pairs[0][1]), **wrong)
+            frc_hallucination(batch(pairs[0][0]), batch(pairs[0][1]), **wrong)
     with pytest.raises(UsageProblem, match="threshold"):
         frc_resolution(batch(pairs[0][0]), batch(pairs[0][1]), spacing_mm=torch.ones(1, 2), threshold=2)

@@ -286,7 +286,7 @@ def _tests(
 
 
 @metric(
-    "hallucinated_regions",
+    "frc_hallucination",
     unit="1",
     direction=Direction.LOWER,
     roles=("output", "reference"),
@@ -295,7 +295,7 @@ def _tests(
     oracle=ORACLE,
     family="imaging",
 )
-def hallucinated_regions(
+def frc_hallucination(
     output: Tensor,
     reference: Tensor,
     mask: Tensor | None = None,
@@ -360,7 +360,7 @@ def worst_region_deviation(
 ) -> Tensor:
     """Deviation of the worst region from its matched-noise null, in standard deviations.
 
-    A continuous companion of ``hallucinated_regions``: about -3 to -4 for a faithful image of some hundred regions
+    A continuous companion of ``frc_hallucination``: about -3 to -4 for a faithful image of some hundred regions
     (the worst of many), far below for one with false or lost structure. Parameters as there.
 
     Undefined (NaN) when fewer than 8 regions have variation in both images and lie in the mask.

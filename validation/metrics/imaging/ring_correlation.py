@@ -190,7 +190,7 @@ def sfrc_regions(
     """Count the regions whose Fourier ring correlation falls below a threshold before a given frequency.
 
     The rule of sFRC, with a signed correlation and a plain Hann window (see the module): its ``cutoff_per_mm`` must be
-    tuned on images with known false structure. ``hallucinated_regions`` needs no tuning.
+    tuned on images with known false structure. ``frc_hallucination`` needs no tuning.
 
     Undefined (NaN) when no region lies in the mask, or the pixels are not square.
 

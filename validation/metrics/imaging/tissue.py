@@ -20,7 +20,7 @@ REFERENCE = "Spadea 2021, doi:10.1002/mp.15150 (evaluation of synthetic CT); Thu
 
 
 @metric(
-    "tissue_error",
+    "tissue_hu_error",
     unit="HU",
     direction=Direction.ZERO,
     roles=("output", "reference"),
@@ -30,7 +30,7 @@ REFERENCE = "Spadea 2021, doi:10.1002/mp.15150 (evaluation of synthetic CT); Thu
     oracle="gamma_dvh.json (mean and mean absolute error in the body); NumPy by class",
     family="imaging",
 )
-def tissue_error(
+def tissue_hu_error(
     output: Tensor,
     reference: Tensor,
     mask: Tensor | None = None,
@@ -121,7 +121,7 @@ def tissue_dice(
     Parameters
     ----------
     output, reference, mask
-        As :func:`tissue_error`.
+        As :func:`tissue_hu_error`.
     lower, upper
         The tissue holds values from ``lower`` up to below ``upper``; at least one must be given.
     """

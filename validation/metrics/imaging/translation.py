@@ -49,9 +49,13 @@ def geometric_shift(output: Tensor, reference: Tensor, *, spacing_mm: Tensor, li
     spacing = checked_spacing(spacing_mm, output)
     axes = tuple(range(1, output.ndim))
     shape = output.shape[1:]
-    first, second = (_edges(image) for image in (output, reference))
-    spectrum = torch.fft.rfftn(first, dim=axes) * torch.fft.rfftn(second, dim=axes).conj()
-    peak = torch.fft.irfftn(spectrum, s=shape, dim=axes)
+    # case by case: sums over a batch may round otherwise, and a resumed run must give the same bytes
+    first, second = (torch.cat([_edges(image[k : k + 1]) for k in range(len(image))]) for image in (output, reference))
+    peaks = []
+    for k in range(len(first)):
+        spectrum = torch.fft.rfftn(first[k : k + 1], dim=axes) * torch.fft.rfftn(second[k : k + 1], dim=axes).conj()
+        peaks.append(torch.fft.irfftn(spectrum, s=shape, dim=axes))
+    peak = torch.cat(peaks)
     near = [min(limit, (n - 1) // 2) for n in shape]
     box = peak
     for axis, r in enumerate(near, start=1):
