@@ -45,6 +45,7 @@ def study_blocks(
         )
     if not analysis["differences"]:
         blocks.append(Paragraph("The study has one modality; there is no difference to test."))
+    blocks += _several(analysis)
     blocks += [
         Heading("Design and method"),
         Paragraph(
@@ -104,7 +105,55 @@ def study_blocks(
                 numbers=(2, 3),
             ),
         ]
+    blocks += _checks(analysis)
     return [*blocks, Heading("Source"), Paragraph(source)]
+
+
+def _several(analysis: dict[str, Any]) -> list[Block]:
+    """Return how several differences were adjusted, and intervals that hold together."""
+    found = analysis["multiplicity"]
+    if found["differences"] < 2:
+        return []
+    method = (
+        "p-values are adjusted by Holm's method, and the verdicts rest on the adjusted ones"
+        if found["method"] == "holm"
+        else "they are not adjusted for multiplicity, so that each verdict stands for itself alone"
+    )
+    rows = [
+        (
+            f"{d['a']} less {d['b']}",
+            _n(d["estimate"]),
+            _p(d["p_value"]),
+            _p(d["p_adjusted"]),
+            _limits(wide),
+            d["verdict"],
+        )
+        for d, wide in zip(analysis["differences"], found["simultaneous"], strict=True)
+    ]
+    return [
+        Paragraph(f"{found['differences']} differences are tested; {method}."),
+        Table(
+            f"All differences; the intervals hold together at {_level(found['alpha'])} (Bonferroni)",
+            ("Difference", "Estimate", "p", "p adjusted", "Simultaneous interval", "Verdict"),
+            rows,
+            numbers=(1, 2, 3, 4),
+        ),
+    ]
+
+
+def _checks(analysis: dict[str, Any]) -> list[Block]:
+    """Return the checks that authorities ask for."""
+    if not analysis["checks"]:
+        return []
+    return [
+        Heading("Checks that authorities ask for"),
+        Paragraph("A check that is not stated is an open point: neither the data nor the settings tell."),
+        Table(
+            "Checks of data and settings",
+            ("Check", "Source", "Status", "Detail"),
+            [(row["check"], row["source"], row["status"], row["detail"]) for row in analysis["checks"]],
+        ),
+    ]
 
 
 def roc_figure(curves: dict[str, Any]) -> Drawing:
