@@ -1,10 +1,10 @@
 """Odds ratios of correct decisions by conditional logistic regression: another question than the share itself.
 
-The model of MRMCbinary 1.0.5 (R): ``logit P(positive) = stratum + modality (+ reader)``, with the strata (each case,
-or each case and reader) conditioned out. It describes an odds ratio within cases; readers are fixed, so that it
-supports no claim about other readers. The differences of :mod:`analysis` are of shares over cases, with readers random. With one
-stratum per case and reader the score test is McNemar's on all discordant pairs pooled, which takes pairs of one case
-read by several readers as independent; the p-values of the two differ by that.
+The model of MRMCbinary 1.0.5 (R): ``logit P(positive) = stratum + modality (+ reader)``, with the strata (each
+case, or each case and reader) conditioned out. It describes an odds ratio within cases; readers are fixed, so that
+it supports no claim about other readers. The differences of :mod:`analysis` are of shares over cases, with readers
+random. With one stratum per case and reader the score test is McNemar's on all discordant pairs pooled, which
+takes pairs of one case read by several readers as independent; the p-values of the two differ by that.
 """
 
 from __future__ import annotations
