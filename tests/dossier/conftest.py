@@ -19,9 +19,9 @@ def example_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rendered(example_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the example run with the documents of the 510(k) pathway."""
+    """Return a copy of the example run with the documents of the 510(k) pathway, printed by two processes."""
     copy = tmp_path_factory.mktemp("rendered") / "runs" / example_run.name
     shutil.copytree(example_run, copy)
     shutil.copy(example_run.parent.parent / "ledger.jsonl", copy.parent.parent / "ledger.jsonl")
-    render(copy, ["us_510k"])
+    render(copy, ["us_510k"], workers=2)
     return copy

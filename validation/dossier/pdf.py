@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import warnings
@@ -57,7 +58,7 @@ class Press:
             "pdf_identifier": sha256_bytes(html.encode())[:32].encode(),
             "dpi": 220,
         }
-        with _clock(self._finished), _quiet():
+        with _clock(self._finished), _quiet(), _no_collection():
             document = HTML(string=html, url_fetcher=self._fetcher).render(font_config=self._fonts, **options)
             pages: dict[str, int] = {}
             for number, page in enumerate(document.pages, start=1):
@@ -101,6 +102,18 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the search for reference cycles: a layout makes millions of objects that all live until its end."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @contextmanager

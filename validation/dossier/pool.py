@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
@@ -52,7 +53,8 @@ class Pool:
             if kind is not None:
                 process.kill()
             if process.stdin is not None:
-                process.stdin.close()
+                with suppress(BrokenPipeError):  # it died before it had read everything
+                    process.stdin.close()
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()

@@ -1,7 +1,7 @@
 """Print documents of one run, one after the other: in this process, or in processes of their own.
 
-A process of its own is started with ``python -m validation.dossier.worker RUN STAGING`` and answers JSON lines. It is no
-fork of the caller, so threads cannot be caught in it, and no spawn, so the script of the caller is not run again.
+A process of its own is started with ``python -m validation.dossier.worker RUN STAGING`` and answers JSON lines. It is
+no fork of the caller, so threads cannot be caught in it, and no spawn, so the script of the caller is not run again.
 """
 
 from __future__ import annotations
