@@ -194,7 +194,7 @@ class Printing:
         sign = ""
         if kind == "non_inferiority":
             sign = MINUS if side == "above" else "+" if ratio else ""
-            sign = f"one {sign} " if ratio else sign
+            sign = f"one\u00a0{sign}\u00a0" if ratio else sign
         return Markup("{}: whole interval {} {}{}{}").format(name, side, sign, self.num(f"{at}.margin"), tail)
 
     def where(self, document: str, section: str) -> Markup:
