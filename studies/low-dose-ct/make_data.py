@@ -74,7 +74,8 @@ def plan_patients(
     for i in range(count):
         patient = draw_patient(rng, f"{prefix}{i + 1:03d}", "FM"[i % 2], (i // 2) % 3)
         vendor = vendors[(i // 6) % 3 % len(vendors)]
-        kernel = vendor.kernels[((i // 2) % 3 + (i // 6) % 3 + i // 18) % len(vendor.kernels)]  # neither age nor maker decides it
+        turn = (i // 2) % 3 + (i // 6) % 3 + i // 18  # neither age nor maker decides the kernel
+        kernel = vendor.kernels[turn % len(vendor.kernels)]
         site = f"{sites}{vendors.index(vendor) * 2 + int(rng.integers(2)) + 1:02d}"
         date = f"{year}{int(rng.integers(1, 13)):02d}{int(rng.integers(1, 29)):02d}"
         plans.append(Plan(patient, vendor, kernel, site, date, tube_load(patient.effective_diameter)))
@@ -262,7 +263,7 @@ def main() -> None:
     parser.add_argument("--phantoms", type=float, default=1.0, help="factor on the number of phantom scans")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "data")
     parser.add_argument("--seed", type=int, default=20260101)
-    parser.add_argument("--scanner", choices=["label", "D"], default="label", help="scanners in the label, or the fourth")
+    parser.add_argument("--scanner", choices=["label", "D"], default="label", help="those in the label, or a fourth")
     parser.add_argument("--software", default="simulation 1.0", help="software version in the headers")
     parser.add_argument("--prefix", default="SIM-", help="beginning of patient and site ids")
     arguments = parser.parse_args()

@@ -152,7 +152,7 @@ def write_model(path: Path, offset: float = 0.0) -> Path:
 def write_cohort(
     folder: Path,
     *,
-    patients: int = 32,
+    patients: int = 16,
     seed: int = 3,
     noise: float = 20.0,
     prefix: str = "a",
@@ -182,7 +182,7 @@ def write_cohort(
 
 def write_study(folder: Path) -> Path:
     """Write the study, lock it and seal its cohort."""
-    write_cohort(folder / "data")
+    write_cohort(folder / "data", patients=32)  # a chart wants thirty patients at baseline
     write_model(folder / "smoother.ts")
     (folder / "training.csv").write_text("patient_id\nother-1\nother-2\n")
     (folder / "protocol.yaml").write_text(PROTOCOL)

@@ -140,3 +140,8 @@ def test_plans_are_written_in_three_formats(signed: Signed, tmp_path: Path, caps
     text = " ".join(page.extract_text() for page in PdfReader(tmp_path / "change_plan.pdf").pages)
     for word in ("Traceability", "Impact assessment", "Version history", "Data management", "M2.", "E2"):
         assert word.rstrip(".") in text
+
+
+def test_a_longer_name_is_another_maker() -> None:
+    assert impact(protocol(), parse_changes(["scanner=Maker AB"]))["triggers"][0]["id"] == "scanner_new"
+    assert impact(protocol(), parse_changes(["scanner=Maker A"]))["triggers"][0]["id"] == "scanner_same"

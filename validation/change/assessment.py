@@ -1,4 +1,4 @@
-"""The questions of a regulatory assessment of a change, answered from the record where it can, left to people where not.
+"""The questions of a regulatory assessment of a change, answered from the record or left to people.
 
 Questions and sources are data (``assessments`` in ``templates/catalogue/changes.yaml``). The answers never add up to a
 decision: an assessment lists what is known.
@@ -19,7 +19,7 @@ def assess(record: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     record
-        A change record with ``modification`` (or ``None``), or the empty record, for a plan in which everything is open.
+        A change record with ``modification`` (or ``None``), or the empty record, for a plan: all is open.
     """
     facts = _facts(record)
     found = {}

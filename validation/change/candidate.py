@@ -2,9 +2,9 @@
 
 ``candidate.yaml``::
 
-    model: {version: 1.1.0, path: retrained.ts}      # fields of study.yaml `model` that differ; paths relative to this file
-    training_manifest: training_manifest.csv         # optional; counted, and checked against the holdout
-    facts: {epochs: 40}                              # optional: quantities that bounds of the change protocol name
+    model: {version: 1.1.0, path: retrained.ts}  # what differs from `model` in study.yaml
+    training_manifest: training_manifest.csv     # optional; counted, and checked against the holdout
+    facts: {epochs: 40}                          # optional: quantities that bounds of the change protocol name
 
 A model file by itself (``retrained.ts``) is a candidate too; its version is then the first 12 digits of its SHA-256.
 """
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from validation.digest import sha256_file
 from validation.errors import UsageProblem
 from validation.models.spec import ModelSpec
-from validation.protocol.load import load_yaml_model, load_protocol
+from validation.protocol.load import load_protocol, load_yaml_model
 from validation.study.spec import Study
 
 YAML = {".yaml", ".yml"}

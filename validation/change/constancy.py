@@ -28,7 +28,7 @@ ALPHA = 0.025
 
 
 def constancy(new: RunRecord, baseline: RunRecord) -> dict[str, Any]:
-    """Return every constancy check of the protocol: estimate of the change, verdict, means, and how scans were matched."""
+    """Return every constancy check: estimate of the change, verdict, means, and how scans were matched."""
     metrics.load()
     return {check.id: _check(check, new, baseline) for check in revalidation_plan(new.protocol).constancy}
 

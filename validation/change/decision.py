@@ -1,8 +1,8 @@
-"""The proposal after a change: what to do with the model at the site, and which regulatory route is open. A person decides.
+"""The proposal after a change: use of the model at the site, and the regulatory route. A person decides.
 
-Two questions are kept apart. **Use**: continue, restrict or hold, from measurements against limits. **Route**: labelled,
-within the change protocol, or a new submission to be assessed, from the label and the change protocol. Evidence that is
-missing, or too little, always means hold: what was not shown is not safe to go on with.
+Two questions are kept apart. **Use**: continue, restrict or hold, from measurements against limits. **Route**:
+labelled, within the change protocol, or a new submission to be assessed, from the label and the change protocol.
+Evidence that is missing, or too little, means hold: what was not shown is not safe to go on with.
 """
 
 from __future__ import annotations
@@ -70,22 +70,49 @@ def decide(record: dict[str, Any]) -> Proposal:
     _limits(record, proposal)
     _route(record, proposal)
     _endpoints(record, proposal)
+    _missing(record, proposal)
     _differences(record, proposal)
     _constancy(record, proposal)
     _headers(record, proposal)
     if proposal.use == "continue":
         _subgroups(record, proposal)
         if proposal.use == "continue":
-            proposal.reasons.insert(
-                0,
-                {
-                    "effect": "note",
-                    "part": "endpoints",
-                    "text": "Every endpoint that is due met its criterion and stayed inside its release limit.",
-                    "details": [],
-                },
-            )
+            _shown(record, proposal)
     return proposal
+
+
+def _shown(record: dict[str, Any], proposal: Proposal) -> None:
+    """Say what the proposal to continue rests on; if that is nothing, hold."""
+    parts = []
+    if record["impact"]["endpoints"]:
+        parts.append("every endpoint that is due met its criterion and stayed inside its release limit")
+    if record["constancy"] and "constancy" in record["impact"]["checks"]:
+        parts.append("every phantom is what it was")
+    if record["header_drift"]["compared"] and "header_drift" in record["impact"]["checks"]:
+        parts.append("no header changed that was not declared")
+    if not parts:
+        proposal.hold("impact", "Nothing was measured or compared that could support a proposal to continue.", _TOO_FEW)
+        return
+    text = "; ".join(parts)
+    proposal.reasons.insert(
+        0, {"effect": "note", "part": "endpoints", "text": f"{text[0].upper()}{text[1:]}.", "details": []}
+    )
+
+
+def _missing(record: dict[str, Any], proposal: Proposal) -> None:
+    """Hold where cases without a value, counted as the worst, would overturn a criterion that is met."""
+    for name in record["impact"]["endpoints"]:
+        endpoint = record["endpoints"][name]
+        n, worst = endpoint.get("n_missing", 0), (endpoint.get("sensitivity") or {}).get("worst_case")
+        if not n or endpoint["verdict"]["outcome"] != "pass":
+            continue
+        if worst and worst["outcome"] == "pass":
+            proposal.note(
+                f"endpoints.{name}", f"{name} has {n} cases without a value; it holds with the worst assumed."
+            )
+            continue
+        text = f"{name} has {n} cases without a value, and it is not shown that it holds without them."
+        proposal.hold(f"endpoints.{name}", text, "Find out why the images were rejected.")
 
 
 def _limits(record: dict[str, Any], proposal: Proposal) -> None:
@@ -162,6 +189,8 @@ def _differences(record: dict[str, Any], proposal: Proposal) -> None:
 def _constancy(record: dict[str, Any], proposal: Proposal) -> None:
     if "constancy" not in record["impact"]["checks"]:
         return
+    if not record["constancy"]:
+        proposal.note("constancy", "Phantom constancy is due, and the protocol plans no check of it.")
     _grouped(
         proposal, "constancy", {name: check["verdict"] for name, check in record["constancy"].items()},
         fail="Phantom is not what it was", inconclusive="Phantom is not shown to be what it was",
@@ -189,9 +218,16 @@ def _headers(record: dict[str, Any], proposal: Proposal) -> None:
     if "header_drift" not in record["impact"]["checks"]:
         return
     if not drift["compared"]:
-        proposal.note("header_drift", f"Headers were not compared: {drift['reason']}.")
+        text = f"Headers were not compared: {drift['reason'].rstrip('.')}."
+        if record["operating_limits"]:
+            proposal.note("header_drift", text + " The operating limits were checked instead.")
+        else:
+            proposal.hold(
+                "header_drift", text, "Bring the sealed baseline cohort, or state operating limits in the protocol."
+            )
     for column, row in drift["columns"].items():
-        text = f"{column.replace('_', ' ')}: {', '.join(row['new_values'])} in {row['n_cases']} cases, never seen at baseline"
+        values = f"{column.replace('_', ' ')}: {', '.join(row['new_values'])}"
+        text = f"{values} in {row['n_cases']} cases, never seen at baseline"
         if row["declared"]:
             proposal.note("header_drift", text + " (part of the declared change).")
         else:

@@ -81,7 +81,7 @@ def endpoint_difference(endpoint: Endpoint, new: RunRecord, baseline: RunRecord,
     Returns
     -------
     dict
-        ``estimate`` (of new minus baseline), ``verdict``, ``limit`` (margin, test, where it comes from), ``hypothesis``,
+        ``estimate`` (of new minus baseline), ``verdict``, ``limit`` (margin, test, its source), ``hypothesis``,
         ``unit``. An endpoint without a release limit has the hypothesis ``descriptive``.
     """
     metrics.load()
@@ -129,7 +129,7 @@ def endpoint_difference(endpoint: Endpoint, new: RunRecord, baseline: RunRecord,
 
 
 def release_limit(endpoint: Endpoint, run: RunRecord) -> dict[str, Any]:
-    """Return the release limit of an endpoint: the declared one, or the margin of its own hypothesis where it has one."""
+    """Return the release limit of an endpoint: the declared one, else the margin of its own hypothesis."""
     for declared in revalidation_plan(run.protocol).release_limits:
         if declared.endpoint == endpoint.id:
             return {"test": declared.test, "margin": declared.margin, "source": declared.rationale}

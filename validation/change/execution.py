@@ -1,4 +1,4 @@
-"""Carrying out a modification of the change protocol: run the candidate, and say whether it stays inside, clause by clause."""
+"""Carrying out a modification: run the candidate, and say clause by clause whether it stays inside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from validation.study.spec import Study
 def execute(study: Study, modification: str, request: Request) -> tuple[Path, dict[str, Any]]:
     """Run a candidate under a modification; return the run folder (not closed yet) and its change record.
 
-    The candidate is run on the sealed holdout of the study (or on the new cohort that the request names), under the locked
+    The candidate is run on the sealed holdout of the study (or on the new cohort of the request), under the locked
     endpoints, and compared case by case with the original and with the last version. ``within`` means that every bound
     and every criterion of the modification is shown to be met; anything else is ``outside``, and ``broken`` names the
     clauses.

@@ -21,7 +21,7 @@ from validation.protocol.change_schema import Indicator
 from validation.protocol.schema import Protocol
 from validation.registry import Kind, get_metric
 from validation.shift.anytime import monitor_mean
-from validation.shift.monitoring import CusumPlan, design_cusum, per_patient, run_cusum
+from validation.shift.monitoring import CusumPlan, Side, design_cusum, per_patient, run_cusum
 from validation.statistics.means import mean
 from validation.study.samples import build_sample, endpoint_cases
 
@@ -68,7 +68,7 @@ def values_of_run(indicator: Indicator, run: RunRecord) -> pd.DataFrame:
 
 
 def values_of_table(indicator: Indicator, table: pd.DataFrame, cluster: str) -> pd.DataFrame:
-    """Return the values of an indicator in a table of measurements: a column named as the indicator, endpoint or column.
+    """Return the values of an indicator in a table: a column named as the indicator, endpoint or column.
 
     Raises
     ------
@@ -104,8 +104,8 @@ def design(indicator: Indicator, protocol: Protocol, baseline: RunRecord) -> dic
         fixed["n_baseline"] = len(values)
         fixed["target"] = float(np.mean(values)) if len(values) else None
         if indicator.chart == "cusum":
-            side = "upper" if indicator.direction == "above" else "lower"
-            plan = design_cusum(values, shift=SHIFT, arl=indicator.average_run_length, side=side)  # type: ignore[arg-type]
+            side: Side = "upper" if indicator.direction == "above" else "lower"
+            plan = design_cusum(values, shift=SHIFT, arl=indicator.average_run_length, side=side)
             fixed["plan"] = asdict(plan)
         elif indicator.chart == "e_process" and indicator.lowest is None:
             fixed["reason"] = "an e-process needs the possible range of the values (`lowest`, `highest`)"
@@ -130,7 +130,7 @@ def assess_period(fixed: dict[str, Any], history: list[list[float]], frame: pd.D
     -------
     dict
         ``fixed`` and ``values`` (one per patient), ``estimate`` of the period's mean, ``state`` (``within``, ``open``,
-        ``beyond`` the threshold, or ``no data``), ``points`` (value and statistic of all periods), ``limit``, ``signal``
+        ``beyond`` the threshold, or ``no data``), ``points`` (value and statistic, all periods), ``limit``, ``signal``
         (at any time so far) and ``new_signal``.
     """
     values: list[float] = []
@@ -199,5 +199,5 @@ def _absent(indicator: Indicator, what: str) -> DataProblem:
         code="CHG-020",
         where=indicator.id,
         why="An indicator without values would look like one without signals.",
-        action="Name a column of the table as the indicator, its endpoint or its column; patients in the cluster column.",
+        action="Name a column of the table as the indicator, its endpoint or its column.",
     )

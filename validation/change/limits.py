@@ -17,7 +17,7 @@ from validation.study.prepare import seal_path
 from validation.study.spec import Study
 
 PATIENT_COLUMNS = {"sex", "age_years", "body_part", "tube_current_ma", "exposure", "exposure_time_ms", "ctdivol_mgy"}
-"""Of the patient, or set from patient to patient by exposure control: their shift is tested, not their single values."""
+"""Of the patient, or set from patient to patient by exposure control: single values mean nothing."""
 FEW_VALUES = 12
 
 
@@ -49,9 +49,9 @@ def operating_limits(cases: pd.DataFrame, bounds: Sequence[Bound]) -> list[dict[
 def header_drift(study: Study, new: pd.DataFrame, explained: Sequence[str]) -> dict[str, Any]:
     """Compare the acquisition headers of two cohorts: values never seen at baseline, and which of them were declared.
 
-    The baseline's cohort must be at hand and as it was sealed; if not, ``compared`` is false with the reason. Columns of
-    text, and columns of numbers with at most a dozen values at baseline (tube voltage, slice thickness), are compared
-    value by value; others by their range.
+    The baseline's cohort must be at hand and as it was sealed; if not, ``compared`` is false, with the reason. Columns
+    of text, and of numbers with at most a dozen values at baseline (tube voltage, slice thickness), are compared value by
+    value; others by their range.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def header_drift(study: Study, new: pd.DataFrame, explained: Sequence[str]) -> d
     Returns
     -------
     dict
-        ``compared``, ``reason``, ``columns`` (column -> ``new_values``, ``baseline_values``, ``n_cases``, ``declared``).
+        ``compared``, ``reason``, ``columns`` (column -> new and baseline values, ``n_cases``, ``declared``).
     """
     try:
         before = open_cohort(study.spec.cohort, study.folder)

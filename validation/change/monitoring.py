@@ -78,7 +78,7 @@ def ingest(study: Study, period: Period) -> tuple[Path, dict[str, Any]]:
     Raises
     ------
     UsageProblem
-        CHG-015 if the protocol plans no monitoring, CHG-016 for a label that is no plain name or is taken, CHG-017 if the
+        CHG-015 if the protocol plans no monitoring, CHG-016 for a label that is taken or no plain name, CHG-017 if the
         first period comes without a baseline.
     DataProblem
         CHG-018 if the data cannot be read, CHG-020 or CHG-021 if an indicator has no usable values.

@@ -1,4 +1,4 @@
-"""The plan for monitoring after release, as one record: indicators, sample, charts, escalation, and what is for people."""
+"""The plan for monitoring after release: indicators, sample, charts, escalation, and what is for people."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _indicator(indicator: Any, protocol: Protocol) -> dict[str, str]:
     title, unit = indicator_title(indicator, protocol)
     shown = "" if unit == "1" else f" {unit}"
     error = {
-        "cusum": f"one false alarm in {indicator.average_run_length} patients on average; tuned to one standard deviation",
+        "cusum": f"one false alarm in {indicator.average_run_length} patients on average; tuned to a shift of one SD",
         "e_process": f"false alarm ever: at most {100 * ALPHA:g} %",
         "shewhart": "every value beyond the threshold is a signal",
     }[indicator.chart]

@@ -2,7 +2,7 @@
 
 Three parts, as the guidance on predetermined change control plans has them (FDA, edition of 2025-08-18, V to VIII): a
 description of modifications; a modification protocol of four components (data management, re-training, performance
-evaluation, update procedures); an impact assessment (benefits, risks, mitigations, cumulative). Everything comes from the
+evaluation, update procedures); an impact assessment (benefits, risks, mitigations, cumulative). All comes from the
 protocol; a part that the protocol leaves empty is listed as a gap, not invented.
 """
 
@@ -79,8 +79,8 @@ def criterion_text(endpoint: Endpoint) -> str:
     """Return what an endpoint must show, in one line with its numbers as declared.
 
     >>> from validation.protocol.endpoint_schema import Hypothesis, MetricChoice
-    >>> criterion_text(Endpoint(id="E1", role="primary", title="Bias", metric=MetricChoice(name="hu_bias"), summary="mean",
-    ...     hypothesis=Hypothesis(type="equivalence", margin=5.0, unit="HU")))
+    >>> criterion_text(Endpoint(id="E1", role="primary", title="Bias", metric=MetricChoice(name="hu_bias"),
+    ...     summary="mean", hypothesis=Hypothesis(type="equivalence", margin=5.0, unit="HU")))
     'equivalence, margin 5 HU, one-sided alpha 0.025'
     """
     hypothesis = endpoint.hypothesis

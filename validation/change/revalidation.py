@@ -1,4 +1,4 @@
-"""Revalidation: run a new cohort (or a changed model) under the locked criteria, and compare it with a signed baseline."""
+"""Revalidation: run a new cohort or model under the locked criteria, and compare with a signed baseline."""
 
 from __future__ import annotations
 

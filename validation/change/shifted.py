@@ -8,6 +8,7 @@ import pandas as pd
 
 from validation import metrics
 from validation.change.baseline import RunRecord
+from validation.errors import DataProblem
 from validation.protocol.plan_schemas import ShiftVariable
 from validation.registry import Kind, get_metric
 from validation.shift.compare import compare, enough_permutations
@@ -19,8 +20,8 @@ ALPHA = 0.05
 def shift_of_runs(new: RunRecord, baseline: RunRecord) -> dict[str, Any]:
     """Return the comparison of two runs: the variables of the protocol's shift plan, and measurements of the input arm.
 
-    The input arm says whether the images changed; a difference found there, or among patients, explains a moved endpoint
-    and does not excuse it. ``{"compared": False, "reason": ...}`` if a run holds nothing that can be compared.
+    The input arm says whether the images changed; a difference found there, or among patients, explains a
+    moved endpoint and does not excuse it. ``{"compared": False, "reason": ...}`` if a run holds nothing that can be compared.
     """
     columns: dict[str, str] = {}
     frames = []
@@ -35,17 +36,16 @@ def shift_of_runs(new: RunRecord, baseline: RunRecord) -> dict[str, Any]:
     variables = [v for v in variables if all(f[v.column].notna().any() for f in frames)]
     if not variables:
         return {"compared": False, "reason": "no variable is recorded in both runs", "variables": {}}
-    report = compare(
-        frames[1],
-        frames[0],
-        variables,
-        cluster="cluster",
-        alpha=plan.alpha if plan else ALPHA,
-        multiplicity=plan.multiplicity if plan else "holm",
-        permutations=max(plan.permutations if plan else 999, enough_permutations(len(variables), ALPHA)),
-        seed=plan.seed if plan else 1,
-        units=columns,
-    )
+    settings: dict[str, Any] = {
+        "alpha": plan.alpha if plan else ALPHA,
+        "multiplicity": plan.multiplicity if plan else "holm",
+        "permutations": max(plan.permutations if plan else 999, enough_permutations(len(variables), ALPHA)),
+        "seed": plan.seed if plan else 1,
+    }
+    try:
+        report = compare(frames[1], frames[0], variables, cluster="cluster", units=columns, **settings)
+    except DataProblem as problem:  # a column that cannot be compared must not undo what was measured
+        return {"compared": False, "reason": problem.what, "variables": {}}
     return {"compared": True, "reason": ""} | report.to_dict()
 
 

@@ -81,7 +81,7 @@ def revalidation_plan(protocol: Protocol) -> Revalidation:
 def allows(bound: Bound, value: object) -> bool | None:
     """Tell whether a value lies inside a bound; ``None`` if the bound cannot be applied to it.
 
-    >>> allows(Bound(quantity="kvp", minimum=100, maximum=140), 120), allows(Bound(quantity="kernel", allowed=["Br40"]), "Br60")
+    >>> allows(Bound(quantity="kvp", maximum=140), 120), allows(Bound(quantity="kernel", allowed=["B40"]), "B60")
     (True, False)
     """
     if bound.allowed:
@@ -104,8 +104,13 @@ def trigger_of(change: Change, protocol: Protocol) -> str:
     if change.kind != "scanner":
         return change.kind
     limits = [b for b in revalidation_plan(protocol).operating_limits if b.quantity == COLUMNS["scanner"] and b.allowed]
-    covered = bool(limits) and all(any(change.value.startswith(name) for name in b.allowed) for b in limits)
+    covered = bool(limits) and all(any(_named(name, change.value) for name in b.allowed) for b in limits)
     return "scanner_same" if covered else "scanner_new"
+
+
+def _named(name: str, value: str) -> bool:
+    """Tell whether a value is a name, or begins with it as whole words: "Maker AB" is not a "Maker A"."""
+    return value == name or (value.startswith(name) and not value[len(name)].isalnum())
 
 
 def impact(protocol: Protocol, changes: Sequence[Change]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A study folder for one change: the same protocol and criteria, with another cohort, another model, or both.
 
-``STUDY/changes/<name>_<UTC>_<hex>/`` holds a ``study.yaml`` of its own (paths relative to it), the lock and the protocol
-of the study, the seal of the cohort that is used, a ledger, and later ``runs/``. So a run of it can be resumed,
-verified and packaged like any other. The pseudonym key is that of the study: the same patient keeps the same pseudonym.
+``STUDY/changes/<name>_<UTC>_<hex>/`` holds a ``study.yaml`` of its own (paths relative to it), lock and protocol of
+the study, the seal of the cohort that is used, a ledger, and later ``runs/``. A run of it can be verified and packaged
+like any other. The pseudonym key is that of the study: the same patient keeps the same pseudonym.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _table(cohort: Path) -> Path:
         code="CHG-005",
         where=str(cohort),
         why="The table names the cases, their patients and their images.",
-        action="Put cases.csv (one row per case, columns as in the study's own table) into the folder, or name the table.",
+        action="Put cases.csv (columns as in the study's own table) into the folder, or name the table.",
     )
 
 

@@ -21,7 +21,7 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(study: Path, changes: tuple[str, ...], as_json: bool) -> None:
-    """Say which endpoints, checks and documents of STUDY are due after a change. No data are opened, nothing is decided."""
+    """Say what is due for STUDY after a change: endpoints, checks, documents. Nothing is opened or decided."""
     from validation.change.triggers import impact, parse_changes
     from validation.protocol.load import load_protocol
     from validation.study.spec import load_study

@@ -15,7 +15,7 @@ import click
 def command(study: Path, out: Path | None, as_json: bool) -> None:
     """Write the change control plan of STUDY (PDF, Word, HTML), and its monitoring plan where the protocol has one.
 
-    Every criterion is that of an endpoint; what the protocol leaves open is listed. Without a lock the documents are drafts.
+    Every criterion is that of an endpoint; what the protocol leaves open is listed. Without a lock: drafts.
     """
     from validation.change.monitoring_plan import monitoring_plan
     from validation.change.plan import change_plan
