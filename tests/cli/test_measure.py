@@ -226,8 +226,8 @@ def test_a_bad_table_is_one_clear_message(capsys, folder, table_metric):
     (folder / "empty.csv").write_text("age,text\n")
     for name, said in (("bad.parquet", "cannot be read"), ("empty.csv", "no rows"), ("gone.csv", "no such file")):
         code, text = run(
-            capsys, "measure", "test_mean_gap", "--input", f"real={folder}/{name}", "--input", f"synthetic={folder}/{name}",
-            "--param", "column=age",
+            capsys, "measure", "test_mean_gap", "--input", f"real={folder}/{name}",
+            "--input", f"synthetic={folder}/{name}", "--param", "column=age",
         )  # fmt: skip
         assert (code, said in text) == (3, True), text
     code, text = run(

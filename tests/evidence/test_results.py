@@ -39,7 +39,7 @@ def test_results_do_not_depend_on_the_run(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
     assert read_results(two)["run"] == {"id": "two"}
     (two / "run.json").unlink()
-    with pytest.raises(IntegrityProblem, match="run.json cannot be read"):
+    with pytest.raises(IntegrityProblem, match=r"run\.json cannot be read"):
         read_results(two)
 
 

@@ -58,3 +58,15 @@ def test_good_answers_remove_the_warning(tmp_path: Path) -> None:
 """
     )
     assert not {"RATIONALE", "SAMPLE-SIZE"} & ids(tmp_path, full)
+
+
+def test_every_metric_that_the_catalogue_expects_exists() -> None:
+    from validation import metrics
+    from validation.registry import all_metrics
+
+    metrics.load()
+    known = {m.name for m in all_metrics()}
+    for name, facts in catalogue()["claims"].items():
+        for expected in facts["expects"]:
+            assert expected["metrics"], (name, expected["evidence"])
+            assert set(expected["metrics"]) <= known, (name, set(expected["metrics"]) - known)
