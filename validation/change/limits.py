@@ -50,8 +50,8 @@ def header_drift(study: Study, new: pd.DataFrame, explained: Sequence[str]) -> d
     """Compare the acquisition headers of two cohorts: values never seen at baseline, and which of them were declared.
 
     The baseline's cohort must be at hand and as it was sealed; if not, ``compared`` is false, with the reason. Columns
-    of text, and of numbers with at most a dozen values at baseline (tube voltage, slice thickness), are compared value by
-    value; others by their range.
+    of text, and of numbers with at most a dozen values at baseline (tube voltage, slice thickness), are compared value
+    by value; others by their range.
 
     Parameters
     ----------

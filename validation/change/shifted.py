@@ -20,8 +20,8 @@ ALPHA = 0.05
 def shift_of_runs(new: RunRecord, baseline: RunRecord) -> dict[str, Any]:
     """Return the comparison of two runs: the variables of the protocol's shift plan, and measurements of the input arm.
 
-    The input arm says whether the images changed; a difference found there, or among patients, explains a
-    moved endpoint and does not excuse it. ``{"compared": False, "reason": ...}`` if a run holds nothing that can be compared.
+    The input arm says whether the images changed; a difference found there, or among patients, explains a moved
+    endpoint and does not excuse it. ``{"compared": False, "reason": ...}`` if nothing can be compared.
     """
     columns: dict[str, str] = {}
     frames = []

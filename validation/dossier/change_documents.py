@@ -143,13 +143,16 @@ def _html(record: dict[str, Any], what: dict[str, str], album: Album, facts: dic
     folder = shipped("templates", "change")
     jinja = environment(folder)
     screen = shipped("templates", "dossier", "screen.css").read_text(encoding="utf-8")
+    words = f'"{what["line"]} " string(runid) "  ·  Protocol version " string(version)'
+    head = f"@page {{ @top-right {{ content: {words}; }} }}"
+    print_css = (folder / what["css"]).read_text(encoding="utf-8") + head
     context: dict[str, Any] = {
         **Printing(source, catalogue(), {}).functions(),
         "R": source.node(),
         "figure": album.html,
         "document": what | facts,
         "screen_css": Markup(screen),  # noqa: S704 - shipped
-        "print_css": Markup((folder / what["css"]).read_text(encoding="utf-8")),  # noqa: S704 - shipped
+        "print_css": Markup(print_css),  # noqa: S704 - shipped
     }
 
     def part(name: str) -> Markup:
