@@ -34,7 +34,7 @@ def edge_overshoot(
     inside plus how far it falls below the plateau outside, relative to the difference of the plateaus, which are the
     means of the outer third of either side. Noise adds to it, so compare images of like noise.
 
-    Undefined (NaN) where the edge-spread function of ``mtf`` is.
+    Undefined (NaN) when no edge-spread function can be measured (see ``mtf``).
 
     Parameters
     ----------
