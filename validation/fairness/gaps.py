@@ -93,7 +93,7 @@ def ratio(a: Estimate, b: Estimate) -> Estimate:
 
     References
     ----------
-    Donner and Zou 2012, doi:10.1177/0962280210383082.
+    Donner and Zou 2012, Statistical Methods in Medical Research 21:347-359.
 
     Examples
     --------

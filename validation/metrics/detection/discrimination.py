@@ -48,7 +48,7 @@ def standalone_auc(
     direction=Direction.HIGHER,
     kind=Kind.ESTIMATE,
     roles=("cases",),
-    reference="Wilson 1927, doi:10.1080/01621459.1927.10502953; Donner and Zou 2012, doi:10.1177/0962280210383082",
+    reference="Wilson 1927, doi:10.1080/01621459.1927.10502953; Donner and Zou 2012 (Stat Methods Med Res 21:347-359)",
     oracle="counts by construction; Bayes' theorem; coverage by simulation",
     family="detection",
 )

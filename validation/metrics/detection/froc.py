@@ -38,7 +38,7 @@ class FreeResponse:
     kind=Kind.ESTIMATE,
     roles=("cases", "marks"),
     reference="Chakraborty 1989, doi:10.1118/1.596358; Bandos 2009, doi:10.1111/j.1541-0420.2008.01049.x; "
-    "Samuelson and Petrick 2006, doi:10.1109/ISBI.2006.1625165 (bootstrap)",
+    "Samuelson and Petrick 2006, IEEE ISBI, 1312-1315 (bootstrap)",
     oracle="counts by construction; a direct count of the marks of reference/own",
     family="detection",
 )

@@ -16,7 +16,7 @@ from validation.registry import Direction, Kind, metric
     direction=Direction.NONE,
     roles=("image", "mask"),
     kind=Kind.VECTOR,
-    reference="ICRU Report 83 (2010), doi:10.1093/jicru_ndq001",
+    reference="ICRU Report 83 (2010), Journal of the ICRU 10(1)",
     oracle="gamma_dvh.json (numpy.percentile)",
     family="imaging",
 )
@@ -84,7 +84,7 @@ def dose_volume_points(
     unit="1",
     direction=Direction.NONE,
     roles=("image", "mask"),
-    reference="ICRU Report 83 (2010), doi:10.1093/jicru_ndq001",
+    reference="ICRU Report 83 (2010), Journal of the ICRU 10(1)",
     oracle="gamma_dvh.json",
     family="imaging",
 )

@@ -39,7 +39,7 @@ def dilated(mask: Tensor, radius: int) -> Tensor:
     unit="1",
     direction=Direction.HIGHER,
     roles=("image", "signal_mask", "background_mask"),
-    reference="IEC 61223-3-5:2019 (low contrast resolution); TG-233, doi:10.1002/mp.13763",
+    reference="AAPM TG-233, doi:10.1002/mp.13763 (contrast-to-noise ratio)",
     oracle="NumPy",
     family="imaging",
 )

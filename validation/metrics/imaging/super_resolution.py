@@ -21,7 +21,7 @@ from validation.registry import Direction, metric
     unit="%",
     direction=Direction.LOWER,
     roles=("image", "mask"),
-    reference="IEC 61223-3-5:2019 (edge response); AAPM TG-233, doi:10.1002/mp.13763",
+    reference="AAPM TG-233, doi:10.1002/mp.13763 (edge-spread function)",
     oracle="analytic edges with planted overshoot",
     family="imaging",
 )
@@ -66,7 +66,7 @@ def edge_overshoot(
     unit="HU",
     direction=Direction.LOWER,
     roles=("output", "reference"),
-    reference="Lugmayr 2021, doi:10.1109/CVPRW53098.2021.00073 (consistency of super-resolution with its input)",
+    reference="Lugmayr 2021, CVPR Workshops, 596-612 (consistency of super-resolution with its input)",
     oracle="NumPy block means",
     family="imaging",
 )

@@ -19,7 +19,7 @@ from validation.errors import UsageProblem
 from validation.metrics.segmentation.overlap import checked_masks, checked_spacing
 from validation.registry import Direction, Kind, metric
 
-REFERENCE = "Maier-Hein 2024, doi:10.1038/s41592-023-02151-z (per-lesion sensitivity); Li 2022, doi:10.1002/mp.15936"
+REFERENCE = "Maier-Hein 2024, doi:10.1038/s41592-023-02151-z (per-lesion sensitivity)"
 ORACLE = "counts by construction; scipy.ndimage"
 
 
