@@ -114,7 +114,7 @@ def limits_of_agreement(
     References
     ----------
     Bland & Altman 1999, doi:10.1177/096228029900800204; Wen & Gallas 2022, Three-way mixed effect
-    ANOVA to estimate MRMC limits of agreement, Statistics in Biopharmaceutical Research.
+    ANOVA to estimate MRMC limits of agreement, doi:10.1080/19466315.2022.2063169.
     """
     from scipy.stats import norm
 

@@ -38,7 +38,7 @@ _PARTS = {
     ),
     "fitted": (
         "Fitted curves: maximum likelihood on rating categories with free thresholds (binormal: "
-        "doi:10.1016/0022-2496(69)90019-4; proper: doi:10.1006/jmps.1998.1218), jackknife covariance with every curve "
+        "doi:10.1016/0022-2496(69)90019-4; proper: Metz & Pan 1999), jackknife covariance with every curve "
         "fitted again. Where the likelihood has no maximum but rises towards the perfect curve, the area is 1 with no "
         "case variance (MRMCaov does the same); where ratings fix no curve, the analysis is refused."
     ),

@@ -164,7 +164,7 @@ def expected_utility(slope: float) -> Figure:
     """Return the figure: greatest ``TPF - slope * FPF`` on the empirical ROC curve.
 
     ``slope`` is the odds of no disease times the ratio of the costs of a false and a missed alarm; 1 gives Youden's
-    index. Abbey, Eckstein & Boone 2013, doi:10.1177/0272989X12471399.
+    index. Abbey, Eckstein & Boone 2013, Medical Decision Making 33:510-520.
     """
 
     def figure(score: Array, positive: Bools) -> float:

@@ -69,7 +69,7 @@ def compare(
 
     References
     ----------
-    Chen, Petrick & Sahiner 2012, Academic Radiology 19:1158 (non-inferiority and equivalence of reader-averaged
+    Chen, Petrick & Sahiner 2012, doi:10.1016/j.acra.2012.04.011 (non-inferiority and equivalence of reader-averaged
     AUCs).
 
     Examples

@@ -101,8 +101,8 @@ def simulate_readers(
 
     References
     ----------
-    Barrett et al. 1993, doi:10.1073/pnas.90.21.9758 (channels); Burgess & Colborne 1988, doi:10.1364/JOSAA.5.000617
-    (inner noise); Gallas & Barrett 2003, doi:10.1364/JOSAA.20.001725.
+    Barrett et al. 1993, doi:10.1073/pnas.90.21.9758 (channels); Burgess & Colborne 1988, J. Opt. Soc. Am. A
+    5:617-627 (inner noise); Gallas & Barrett 2003, doi:10.1364/JOSAA.20.001725.
 
     Raises
     ------

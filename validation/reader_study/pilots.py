@@ -20,7 +20,7 @@ from validation.reader_study.ustatistics import moments
 
 Array = NDArray[np.float64]
 
-# expected range of a normal sample of n in standard deviations (Tippett 1925, doi:10.1093/biomet/17.3-4.364)
+# expected range of a normal sample of n in standard deviations (Tippett 1925, Biometrika 17:364-387)
 _MAX_RANGE_SAMPLE = 1000
 
 
@@ -215,8 +215,8 @@ def conjectured_pilot(
 
     References
     ----------
-    Obuchowski 2000, doi:10.2214/ajr.175.3.1750603 (ranges, correlations); Obuchowski 1994,
-    doi:10.1177/096228029400300305 (variance).
+    Obuchowski 2000, doi:10.2214/ajr.175.3.1750603 (ranges, correlations); Obuchowski 1994, Investigative Radiology
+    29:238-243, doi:10.1097/00004424-199402000-00020 (variance).
 
     Raises
     ------

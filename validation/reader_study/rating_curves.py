@@ -97,8 +97,8 @@ def fit_curves(counts: list[Array], curve: Curve, near: Array | None = None) -> 
     References
     ----------
     Dorfman & Alf 1969, doi:10.1016/0022-2496(69)90019-4 (maximum likelihood, scoring); Metz & Pan 1999,
-    doi:10.1006/jmps.1998.1218 (proper binormal); Dorfman & Berbaum 1986 (degenerate data), Academic Radiology 2:907,
-    1995.
+    "Proper" binormal ROC curves, Journal of Mathematical Psychology; Dorfman & Berbaum 1995, Academic Radiology
+    2:907-915 (degenerate data).
     """
     n = len(counts)
     shape, log_likelihood = np.full((n, 2), np.nan), np.full(n, np.nan)
@@ -156,7 +156,7 @@ def curve_auc(curve: Curve, shape: Array) -> Array:
     """Return the area under fitted curves; ``shape`` is ``(..., 2)``.
 
     Binormal: ``Phi(a / sqrt(1 + b^2))``; proper: ``Phi(d_a / sqrt 2) + 2 Phi_2(-d_a / sqrt 2, 0; rho)`` with
-    ``rho = -(1 - c^2) / (1 + c^2)`` (Metz & Pan 1999, doi:10.1006/jmps.1998.1218).
+    ``rho = -(1 - c^2) / (1 + c^2)`` (Metz & Pan 1999).
     """
     first, second = shape[..., 0], shape[..., 1]
     if curve == "binormal":

@@ -50,8 +50,8 @@ class RoeMetz:
 
     References
     ----------
-    Roe & Metz 1997, doi:10.1016/S1076-6332(97)80210-3; Hillis 2012, doi:10.1002/sim.4388; Gallas & Hillis 2014,
-    doi:10.1117/1.JMI.1.3.031006.
+    Roe & Metz 1997, doi:10.1016/S1076-6332(97)80032-3; Hillis 2012, doi:10.1016/j.acra.2012.09.011;
+    Gallas & Hillis 2014, doi:10.1117/1.JMI.1.3.031006.
     """
 
     means: Array

@@ -133,7 +133,7 @@ def difference(study: Moments, first: list[int], second: list[int], *, biased: b
     References
     ----------
     Obuchowski, Gallas & Hillis 2012, doi:10.1016/j.acra.2012.09.012; Gaylor & Hopper 1969,
-    doi:10.1080/00401706.1969.10490732.
+    Technometrics 11:691-706.
     """
     cov = study.covariance(biased=biased)
     variance = cov[:, first, first] + cov[:, second, second] - 2 * cov[:, first, second]
