@@ -190,5 +190,6 @@ def _propose(protocol: Protocol, verdicts: dict[str, Verdict]) -> dict[str, str]
     listed = ", ".join(f"{key} {value.value}" for key, value in unmet.items())
     return {
         "outcome": worst.value,
-        "reason": f"{len(unmet)} of {len(outcomes)} pre-specified criteria were not met: {listed}.",
+        "reason": f"{len(unmet)} of {len(outcomes)} pre-specified criteria "
+        f"{'is' if len(unmet) == 1 else 'are'} not shown to be met: {listed}.",
     }

@@ -44,7 +44,7 @@ def tissue_hu_error(
     Classes are intervals of the reference's values, so that what a tissue came out as is charged to the tissue it is.
     Components ``ME bone``, ``MAE bone``, ...
 
-    Undefined (NaN) for a class with fewer than ``min_voxels`` voxels.
+    Undefined (NaN) when a class has fewer than ``min_voxels`` voxels.
 
     Parameters
     ----------
@@ -158,8 +158,9 @@ def largest_false_tissue(
 
     Finds the false air cavity (``upper: -400``) or the bone that is not there, which whole-image scores pass over. The
     false region is eroded by ``erode`` voxels before its size is taken and grown back within itself, so that a rim of
-    partial volume along every true border does not join up. Zero where there is none. In two dimensions a thickness
-    of 1 mm is taken.
+    partial volume along every true border does not join up. In two dimensions a thickness of 1 mm is taken.
+
+    Defined for every case: zero where there is no false region.
 
     Parameters
     ----------

@@ -146,6 +146,8 @@ def lesion_counts(
     Counts, so that a ratio over patients keeps lesions of one patient together. In two dimensions a thickness of 1 mm
     is taken.
 
+    Defined for every case.
+
     Parameters
     ----------
     output, reference, min_overlap, min_voxels
