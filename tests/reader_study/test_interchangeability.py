@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from validation.errors import DataProblem, UsageProblem
 from validation.estimate import Outcome
@@ -48,29 +49,116 @@ def test_categories_count_disagreements() -> None:
     assert found.index.unit == "1"
 
 
-@pytest.mark.parametrize(
-    ("readers", "mode", "habit", "least"),
-    [(4, "random", 0.0, 0.95), (4, "fixed", 0.0, 0.95), (8, "random", 0.3, 0.92)],
-)
-def test_intervals_cover(readers: int, mode: str, habit: float, least: float) -> None:
-    """Where habits change, the index is skewed and its interval covers less: 0.92 is what is stated for 8 readers."""
+def test_intervals_of_fixed_readers_cover() -> None:
+    """Readers who keep their habits are the same sample twice, so that only patients vary."""
     rng = np.random.default_rng(11)
-    trials, truth = 200, 0.5**2 - 0.4**2 + habit**2
-    covered = 0
+    trials, truth, covered = 120, 0.5**2 - 0.4**2, 0
     for _ in range(trials):
-        scores = readings(rng, readers, 60, noise=0.5, habit=habit)
         e = interchangeability(
-            scores,
-            new="edited",
-            reference="manual",
-            margin=0.2,
-            readers=mode,
-            replicates=400,  # type: ignore[arg-type]
-        ).index
+            readings(rng, 4, 60, noise=0.5), new="edited", reference="manual", margin=0.2, readers="fixed",
+            replicates=400,
+        ).index  # fmt: skip
         assert e.lower is not None
         assert e.upper is not None
         covered += e.lower <= truth <= e.upper
-    assert covered / trials > least - 3 * (least * (1 - least) / trials) ** 0.5
+    assert covered / trials > 0.95 - 3 * (0.95 * 0.05 / trials) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("readers", "noise", "habit"),
+    [(4, 0.5, 0.0), (4, 0.5, 0.6), (4, 0.2, 0.4), (8, 0.5, 0.3), (8, 0.4, 1.0)],
+)
+def test_limits_of_random_readers_cover_when_habits_change(readers: int, noise: float, habit: float) -> None:
+    """Too low an upper limit is a wrong pass: no more than 2.5 % and two standard errors, at every change of habits.
+
+    A margin at the truth makes every pass wrong, so that passes must be as rare as upper limits that are too low.
+    """
+    rng = np.random.default_rng(11)
+    trials, truth = 160, noise**2 - 0.4**2 + habit**2
+    low = high = passes = 0
+    for _ in range(trials):
+        scores = readings(rng, readers, 60, noise=noise, habit=habit)
+        found = interchangeability(scores, new="edited", reference="manual", margin=truth, replicates=20)
+        e = found.index
+        assert e.lower is not None
+        assert e.upper is not None
+        high += e.upper < truth
+        low += e.lower > truth
+        passes += found.verdict.outcome is Outcome.PASS
+    allowed = 0.025 + 2 * (0.025 * 0.975 / trials) ** 0.5
+    assert high / trials <= allowed
+    assert low / trials <= allowed
+    assert passes == high
+    assert 1 - (low + high) / trials >= 0.95 - 2 * (0.95 * 0.05 / trials) ** 0.5
+
+
+@pytest.mark.parametrize("distance", ["absolute", "category"])
+def test_other_distances_miss_no_more_often(distance: str) -> None:
+    """The truth is the mean over many large studies; scores are rounded so that categories exist."""
+    rng = np.random.default_rng(12)
+
+    def study(readers: int, cases: int) -> ReaderScores:
+        s = readings(rng, readers, cases, habit=0.6)
+        return ReaderScores(s.readers, s.modalities, s.cases, s.positive, np.round(2 * s.score))
+
+    options = {"new": "edited", "reference": "manual", "margin": 0.2, "distance": distance, "replicates": 20}
+    large = [interchangeability(study(30, 150), readers="fixed", **options).index.value for _ in range(20)]  # type: ignore[arg-type]
+    truth = float(np.mean([v for v in large if v is not None]))
+    trials, high = 150, 0
+    for _ in range(trials):
+        e = interchangeability(study(5, 60), **options).index  # type: ignore[arg-type]
+        assert e.upper is not None
+        high += e.upper < truth
+    assert high / trials <= 0.025 + 2 * (0.025 * 0.975 / trials) ** 0.5
+
+
+def test_the_upper_limit_follows_its_formula() -> None:
+    scores = readings(np.random.default_rng(6), 4, 40, habit=0.5)
+    e = interchangeability(scores, new="edited", reference="manual", margin=0.2, replicates=20).index
+    assert e.value is not None
+    assert e.lower is not None
+    assert e.upper is not None
+    b, a = scores.score[:, 0], scores.score[:, 1]
+
+    def index(chosen: list[int]) -> np.ndarray:
+        pairs = [(j, k) for j in chosen for k in chosen if j != k]
+        return np.asarray(np.mean([(a[j] - b[k]) ** 2 - (b[j] - b[k]) ** 2 for j, k in pairs], axis=0))
+
+    patients = index([0, 1, 2, 3]).var(ddof=1) / 40
+    without = [index([k for k in range(4) if k != left]).mean() for left in range(4)]
+    readers = 3 / 4 * ((np.array(without) - np.mean(without)) ** 2).sum()
+    df = (patients + readers) ** 2 / (patients**2 / 39 + readers**2 / 3)
+    half = stats.t.ppf(0.975, df) * (patients + readers) ** 0.5
+    shift = ((a - b).mean(axis=1) ** 2).mean()
+    wider = np.hypot(half, shift * (4 / stats.chi2.ppf(0.025, 4) - 1))
+    assert e.lower == pytest.approx(e.value - half, rel=1e-9)
+    assert e.upper == pytest.approx(e.value + wider, rel=1e-9)
+    assert "conservative" in e.method
+
+
+def test_new_readers_without_reference_readings_are_a_sample_too() -> None:
+    scores = readings(np.random.default_rng(8), 6, 60, habit=0.5)
+    apart = scores.score.copy()
+    apart[:3, 1] = np.nan
+    apart[3:, 0] = np.nan
+    other = ReaderScores(scores.readers, scores.modalities, scores.cases, scores.positive, apart)
+    widths = {}
+    for mode in ("random", "fixed"):
+        e = interchangeability(other, new="edited", reference="manual", margin=0.2, readers=mode, replicates=400).index  # type: ignore[arg-type]
+        assert e.lower is not None
+        assert e.upper is not None
+        widths[mode] = e.upper - e.lower
+    assert widths["random"] > 2 * widths["fixed"]
+
+
+def test_the_verdict_of_fixed_readers_speaks_of_them_only() -> None:
+    scores = readings(np.random.default_rng(1), 5, 60)
+    said = {
+        mode: interchangeability(scores, new="edited", reference="manual", margin=0.2, readers=mode, replicates=100)  # type: ignore[arg-type]
+        for mode in ("random", "fixed")
+    }
+    assert "only of the readers who took part" in said["fixed"].verdict.reason
+    assert "only of the readers" not in said["random"].verdict.reason
 
 
 def test_fixed_readers_understate_what_habits_add() -> None:

@@ -119,7 +119,7 @@ def _several(analysis: dict[str, Any]) -> list[Block]:
         if found["method"] == "holm"
         else "they are not adjusted for multiplicity, so that each verdict stands for itself alone"
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{d['a']} less {d['b']}",
             _n(d["estimate"]),
