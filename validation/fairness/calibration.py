@@ -49,7 +49,7 @@ def calibration_error(
 
     References
     ----------
-    Naeini et al. 2015 (AAAI), the estimand; its upward bias in small samples: Broecker 2012,
+    Naeini et al. 2015 (AAAI), the estimand; its upward bias in small samples: Bröcker 2012,
     doi:10.1007/s00382-011-1191-1.
 
     Examples

@@ -69,7 +69,7 @@ def study_checks(
     References
     ----------
     FDA, Clinical Performance Assessment: Considerations for CADe Devices, 28 September 2022 (sections in ``source``);
-    FDA, Statistical Guidance on Reporting Results from Studies Evaluating Diagnostic Tests, 13 March 2007, section 7.
+    FDA, Statistical Guidance on Reporting Results from Studies Evaluating Diagnostic Tests, 13 March 2007, section 6.
     """
     c = circumstances or Circumstances()
     return [
@@ -184,9 +184,9 @@ def truthers_apart(scores: ReaderScores, truthers: frozenset[str] | None) -> dic
 
 
 def nothing_dropped(scores: ReaderScores, readings: pd.DataFrame | None = None) -> dict[str, Any]:
-    """Check that equivocal or unfinished readings were not left out (FDA 2007, section 7)."""
+    """Check that equivocal or unfinished readings were not left out (FDA 2007, section 6)."""
     name = "equivocal readings are counted, none was dropped"
-    source = "FDA 2007, section 7"
+    source = "FDA 2007, section 6"
     empty = 0
     if readings is not None and "score" in readings.columns:
         column = readings["score"]

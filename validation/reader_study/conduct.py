@@ -128,7 +128,7 @@ def check_plan(plan: ReaderStudyPlan, conduct: Conduct) -> list[dict[str, Any]]:
         ("V.B", "reuse of test data is controlled", c.data_reuse),
         ("VII", "the data listing to be submitted is described", c.electronic_data),
         ("appendix A", "biases and their mitigation are listed", c.bias_mitigation),
-        ("FDA 2007, section 7", "equivocal readings are counted by a fixed rule", c.equivocal_results),
+        ("FDA 2007, section 6", "equivocal readings are counted by a fixed rule", c.equivocal_results),
         ("FDA 2013, pivotal studies", "missing readings are handled by a fixed rule", c.missing_readings),
         ("FDA 510(k) guidance", "standalone performance on the same data is planned", c.standalone),
     ]

@@ -58,7 +58,7 @@ def proportion(
     Examples
     --------
     >>> e = proportion([1] * 81 + [0] * 182)
-    >>> round(e.lower, 4), round(e.upper, 4)  # Newcombe 1998, table I
+    >>> round(e.lower, 4), round(e.upper, 4)  # Newcombe 1998 (Stat Med 17:857-872), table I
     (0.2553, 0.3662)
     """
     if interval not in ("wilson", "clopper_pearson"):

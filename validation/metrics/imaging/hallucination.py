@@ -45,7 +45,8 @@ GROUPS = 3  # of matched regions
 TAIL_DF = 8.0  # tails of the null: regions of real images deviate more than Gaussian noise does
 LEAST_COHERENCE = 0.3  # below it a ring holds no structure to measure a gain on
 REFERENCE = (
-    "Saxton and Baumeister 1982, doi:10.1111/j.1365-2818.1982.tb00405.x; Kc 2025 (sFRC, FDA RST24MD16.01); "
+    "Saxton and Baumeister 1982, doi:10.1111/j.1365-2818.1982.tb00405.x; Kc et al. 2024 (sFRC), "
+    "doi:10.36227/techrxiv.171259560.02243347/v1; "
     "Westfall and Young 1993 (maximum statistic)"
 )
 ORACLE = "planted nodules and erased lesions; false-alarm rate on simulated and real noise"

@@ -4,9 +4,9 @@ The correlation of ring r is taken between the spectra of two images after their
 applied. Frequencies count half for the ring below and half for the ring above their radius (both the same for a whole
 radius). The correlation is signed: a structure with inverted contrast correlates negatively and counts as disagreement.
 
-Compared with sFRC (Kc 2025, FDA RST24MD16.01), whose curves and counts the tests reproduce with these functions: sFRC
-takes the absolute value, so that inverted structure passes, multiplies each windowed patch by its own transpose, and
-scales each patch to 0..1 instead of removing its mean.
+Compared with sFRC (Kc et al. 2024, doi:10.36227/techrxiv.171259560.02243347/v1), whose curves and counts the tests
+reproduce with these functions: sFRC takes the absolute value, so that inverted structure passes, multiplies each
+windowed patch by its own transpose, and scales each patch to 0..1 instead of removing its mean.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def frc_resolution(output: Tensor, reference: Tensor, *, spacing_mm: Tensor, thr
     direction=Direction.LOWER,
     roles=("output", "reference"),
     optional_roles=("mask",),
-    reference="Kc 2025, sFRC (FDA RST24MD16.01); frequency and threshold as the protocol sets them",
+    reference="Kc et al. 2024 (sFRC), doi:10.36227/techrxiv.171259560.02243347/v1; limits as the protocol sets them",
     oracle="sfrc.json (DIDSR/sfrc: curves of all patches, counts 21 and 22 on the published images)",
     family="imaging",
 )

@@ -22,7 +22,7 @@ WINDOW = 11
 SIGMA = 1.5
 K1, K2 = 0.01, 0.03
 SLAB = 32  # slices of a volume worked on at a time
-# five-scale exponents, Wang 2003, table 1
+# five-scale exponents, Wang 2003 (calibration across scales)
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
