@@ -56,7 +56,8 @@ def write_report(
         source=f"Data: {files}. Computed by genmed-validation {__version__}. Exploratory unless the analysis was fixed "
         "in a locked protocol before the scores were known.",
     )
-    title, subtitle = "Report of a reader study", f"{result.design.n_readers} readers, endpoint {result.plan.endpoint}"
+    endpoint = "AUC" if result.plan.endpoint == "auc" else result.plan.endpoint.replace("_", " ")
+    title, subtitle = "Report of a reader study", f"{result.design.n_readers} readers, endpoint {endpoint}"
     html = document_html(title, subtitle, blocks)
     if suffix == ".html":
         data = html.encode()

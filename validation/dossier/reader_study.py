@@ -18,6 +18,8 @@ from validation.dossier.figures.canvas import (
 )
 from validation.dossier.plain_document import Block, Heading, Paragraph, Picture, Table
 
+_METHODS = {"or": "Obuchowski-Rockette", "dbm": "Dorfman-Berbaum-Metz", "ustat": "U-statistics"}
+
 
 def study_blocks(
     analysis: dict[str, Any], *, curves: dict[str, Any], influence: list[dict[str, Any]], source: str
@@ -56,8 +58,8 @@ def study_blocks(
             f"{100 * d['tied_share']:.1f} % of the pairs of a diseased and a non-diseased case were tied."
         ),
         Paragraph(
-            f"Endpoint {analysis['endpoint'].replace('_', ' ')}; method {analysis['method']}, covariance "
-            f"{analysis['covariance']}; {analysis['effects']}."
+            f"Endpoint: {_endpoint(analysis)}. Method: {_METHODS.get(analysis['method'], analysis['method'])}; "
+            f"covariance: {analysis['covariance']}; {analysis['effects']}."
         ),
         Paragraph(analysis["convention"]),
         *(Paragraph(f"Note: {_sentence(text)}") for text in analysis["warnings"]),
@@ -85,7 +87,8 @@ def study_blocks(
         blocks += [
             Heading("Influence of each reader"),
             Paragraph(
-                f"Without {', '.join(changed)} the conclusion would be another one."
+                "The conclusion would be another one without "
+                f"{'reader' if len(changed) == 1 else 'one of the readers'} {', '.join(changed)}."
                 if changed
                 else "No conclusion changes when any one reader is left out."
             ),
@@ -160,7 +163,7 @@ def roc_figure(curves: dict[str, Any]) -> Drawing:
     """Draw the ROC curves: one panel per modality, thin lines for readers, the average with its band."""
     names = list(curves)
     with style("roc"):
-        figure, axes = surface(2.9 if len(names) < 3 else 2.4, columns=len(names), squeeze=False, sharey=True)
+        figure, axes = surface(2.6 if len(names) < 3 else 2.4, columns=len(names), squeeze=False, sharey=True)
         for axis, name in zip(axes[0], names, strict=True):
             for line in curves[name]["readers"].values():
                 axis.plot(line["fpf"], line["tpf"], color=GREY, linewidth=0.7, alpha=0.8)
@@ -204,7 +207,7 @@ def forest(analysis: dict[str, Any]) -> Drawing:
             for sign in margins:
                 axis.axvline(sign * hypothesis["margin"], color=VERMILLION, linewidth=0.9, linestyle="--")
         ticks_from(axis, [name for name, _, _ in rows])
-        axis.set_xlabel(f"difference of {analysis['endpoint'].replace('_', ' ')}")
+        axis.set_xlabel(f"difference of {_endpoint(analysis)}")
         return finish(
             figure,
             caption="Differences with intervals: circles, single readers (over cases); diamonds, average over readers. "
@@ -214,12 +217,28 @@ def forest(analysis: dict[str, Any]) -> Drawing:
         )
 
 
+def _endpoint(analysis: dict[str, Any]) -> str:
+    """Return the endpoint in words."""
+    name = str(analysis["endpoint"])
+    return "AUC" if name == "auc" else name.replace("_", " ")
+
+
+def _part(name: str) -> str:
+    """Return the name of a component as it is written in the field."""
+    if name.startswith("var_"):
+        return "variance: " + name[4:].replace("_", " by ")
+    for stem, word in (("cov", "Cov"), ("correlation", "correlation ")):
+        if name.startswith(stem) and name.removeprefix(stem).isdigit():
+            return word + name.removeprefix(stem)
+    return name.replace("_", " ")
+
+
 def _components(analysis: dict[str, Any]) -> list[Block]:
     """Return the components of variance as far as they are single numbers."""
     parts = {k: v for k, v in analysis["components"].items() if not isinstance(v, list)}
     blocks: list[Block] = []
     if parts:
-        rows: list[tuple[str, ...]] = [(k.replace("_", " "), _e(v)) for k, v in parts.items()]
+        rows: list[tuple[str, ...]] = [(_part(k), _e(v)) for k, v in parts.items()]
         blocks += [
             Heading("Components of variance"),
             Table("Components of variance and covariances (correlations without unit)", ("Part", "Value"), rows, (1,)),

@@ -93,8 +93,8 @@ def interchangeability(
     ``value + sqrt(half^2 + (H (m / q - 1))^2)`` with ``H`` the mean of ``s_j^2`` over ``m`` readers and ``q`` the
     ``alpha / 2`` quantile of chi-squared with ``m`` degrees of freedom (as in modified large-sample limits of variance
     components). For ``absolute`` distances ``H`` is the mean of ``|s_j|`` and ``m / q`` its square root. For
-    ``category``, whose readings may have no order, ``H`` is the index itself (0 if negative), ``m / q`` its square
-    root, and t has at most ``m - 1`` degrees of freedom.
+    ``category``, whose readings may have no order, ``H`` is the index itself (0 if negative), and t has at most
+    ``m - 1`` degrees of freedom and half the error, since no shift tells how habits changed.
     Shifts are taken to be normal among readers. A new reader without reference readings is compared with the mean
     reference reading; a system that reads alone is one system, no sample, and has no shift.
 
@@ -267,12 +267,13 @@ def _two_way(sums: Array, sizes: Array, over: _OverReaders, n: int, level: float
         df = variance**2 / (over_patients**2 / (G - 1) + over.variance**2 / (over.readers - 1))
         if distance == "category":
             df = min(df, over.readers - 1)
-        half = float(stats.t.ppf((1 + level) / 2, df)) * variance**0.5
+        tail = (1 - level) / (4 if distance == "category" else 2)  # categories: no shift tells how habits changed
+        half = float(stats.t.ppf(1 - tail, df)) * variance**0.5
         further = 0.0
         if over.shifted:
             ratio = over.shifted / float(stats.chi2.ppf((1 - level) / 2, over.shifted))
             size = max(value, 0.0) if distance == "category" else over.shift  # shifts have no unit among categories
-            further = size * ((ratio if distance == "squared" else ratio**0.5) - 1)
+            further = size * ((ratio**0.5 if distance == "absolute" else ratio) - 1)
         lower, upper = value - half, value + float(np.hypot(half, further))
     return Estimate(
         value=value, lower=lower, upper=upper, method=method, n=n, unit=_UNITS[distance], level=level, n_clusters=G,
