@@ -3,8 +3,8 @@
     python benchmarks/reader_study_type1.py [--trials 2000] [--device cpu] [--csv build/reader_study_type1.csv]
 
 With 50 + 50 cases most structures lie within Monte Carlo error of 5 %. At an AUC of 0.96 HH2.50, HL2.50 and LH2.50
-are conservative (3 to 4 %) under every method: few pairs of cases are discordant then, and the estimated variance rises with
-the estimated difference. The column ``distance_in_se`` says so.
+are conservative (3 to 4 %) under every method: few pairs of cases are discordant then, and the estimated variance
+rises with the estimated difference. The column ``distance_in_se`` says so.
 """
 
 from __future__ import annotations

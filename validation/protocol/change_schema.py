@@ -169,8 +169,12 @@ class Indicator(Part):
     chart: Literal["cusum", "e_process", "shewhart"] = "cusum"
     """Kind of control chart."""
     average_run_length: int = Field(default=370, ge=10, description="In-control average run length, in cases.")
-    lowest: float | None = Field(default=None, description="Smallest possible value, fixed in advance; for `e_process`.")
-    highest: float | None = Field(default=None, description="Largest possible value, fixed in advance; for `e_process`.")
+    lowest: float | None = Field(
+        default=None, description="Smallest possible value, fixed in advance; for `e_process`."
+    )
+    highest: float | None = Field(
+        default=None, description="Largest possible value, fixed in advance; for `e_process`."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Indicator:
