@@ -81,9 +81,10 @@ def test_reader_study(run: Path) -> None:
     ]
     table = pd.DataFrame(rows, columns=["reader", "case", "modality", "truth", "score"]).astype(str)
     found = analyse(from_frame(table)).to_dict()
-    _with(run, reader_study=found)
+    _with(run, reader_study={**found, "notice": "Scores of model observers, not of people."})
     html, word = _text(run)
     assert 'data-id="reader_study.differences.0.estimate"' in html
+    assert "Scores of model observers, not of people." in html
     assert "input less output" in word
 
 
