@@ -9,11 +9,10 @@ from validation.change.assessment import assess
 from validation.change.baseline import read_run, read_verified, require_same_criteria
 from validation.change.decision import Proposal
 from validation.change.modification import find_modification, judge_modification
-from validation.change.revalidation import SCHEMA, Request, compare_versions, describe, last_version, write_record
+from validation.change.revalidation import Request, compare_versions, last_version, record_head, write_record
 from validation.change.triggers import Change, impact
 from validation.change.workspace import open_workspace
 from validation.cohort.open import open_cohort
-from validation.evidence.events import utc_now
 from validation.study.execute import begin, carry_on
 from validation.study.prepare import require_lock
 from validation.study.spec import Study
@@ -63,19 +62,8 @@ def execute(study: Study, modification: str, request: Request) -> tuple[Path, di
     comparisons = compare_versions(new, {"original": baseline, "last": last})
     judged = judge_modification(planned, new, cohort, facts=request.facts, comparisons=comparisons)
     record: dict[str, Any] = {
-        "schema": SCHEMA,
-        "kind": "modification",
-        "created": utc_now(),
-        "actor": request.actor,
-        "study": new.results["study"] | {"title": baseline.results["study"]["title"]},
-        "protocol": new.results["protocol"],
-        "claim": {key: new.results["claim"][key] for key in ("type", "title", "statement")},
-        "run": describe(new),
-        "baseline": baseline.link(),
-        "last": last.link() if last is not None else None,
-        "impact": asked,
+        **record_head("modification", new, baseline, last, actor=request.actor, asked=asked),
         "facts": dict(request.facts),
-        "endpoints": new.results["endpoints"],
         "differences": comparisons["original"],
         "differences_last": comparisons.get("last", {}),
         "modification": judged,

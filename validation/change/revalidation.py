@@ -145,6 +145,26 @@ def register(study: Study, run: Path, record: dict[str, Any], *, manifest_sha256
     )
 
 
+def record_head(
+    kind: str, new: RunRecord, baseline: RunRecord, last: RunRecord | None, *, actor: str, asked: Any
+) -> dict[str, Any]:
+    """Return what every change record begins with: what was run, under which criteria, against which versions."""
+    return {
+        "schema": SCHEMA,
+        "kind": kind,
+        "created": utc_now(),
+        "actor": actor,
+        "study": new.results["study"] | {"title": baseline.results["study"]["title"]},
+        "protocol": new.results["protocol"],
+        "claim": {key: new.results["claim"][key] for key in ("type", "title", "statement")},
+        "run": describe(new),
+        "baseline": baseline.link(),
+        "last": last.link() if last is not None else None,
+        "impact": asked,
+        "endpoints": new.results["endpoints"],
+    }
+
+
 def describe(new: RunRecord) -> dict[str, Any]:
     """Return what the record says of its own run."""
     keys = ("n_listed", "n_eligible", "n_rejected", "n_analysed", "n_clusters", "manifest_sha256")
@@ -173,18 +193,7 @@ def _compare(
     judged = _modifications(asked, request, new, cohort, comparisons)
     covering = next((m for m in judged.values() if m["within"]), None)
     record: dict[str, Any] = {
-        "schema": SCHEMA,
-        "kind": "revalidation",
-        "created": utc_now(),
-        "actor": request.actor,
-        "study": new.results["study"] | {"title": baseline.results["study"]["title"]},
-        "protocol": new.results["protocol"],
-        "claim": {key: new.results["claim"][key] for key in ("type", "title", "statement")},
-        "run": describe(new),
-        "baseline": baseline.link(),
-        "last": last.link() if last is not None else None,
-        "impact": asked,
-        "endpoints": new.results["endpoints"],
+        **record_head("revalidation", new, baseline, last, actor=request.actor, asked=asked),
         "baseline_endpoints": {
             k: {"estimate": e["estimate"], "verdict": e["verdict"], "unit": e["unit"], "summary": e["summary"],
                 "hypothesis": e["hypothesis"], "direction": e["direction"]}
