@@ -13,7 +13,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml .ci/setup
 demo: $(VENV)/.ready
 	sh studies/low-dose-ct/demo.sh
 
-test: $(VENV)/.ready
+# A PACS, a database, a browser and checkers that tests use; only `make test` needs them.
+$(VENV)/.services: .ci/services $(VENV)/.ready
+	sh .ci/services
+	touch $@
+
+test: $(VENV)/.ready $(VENV)/.services
 	$(PY) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.ready
