@@ -1,4 +1,4 @@
-"""Lesions within patients and conditional odds ratios: NestMRMC, MRMCbinary, independent cases, and type-I error."""
+"""Lesions within patients: NestMRMC, independent cases, and type-I error."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.reader_study.known_answers import answers, close, scores_of
+from tests.reader_study.known_answers import answers, close
 from validation.errors import DataProblem, UsageProblem
 from validation.reader_study.analysis import analyse
 from validation.reader_study.clustered import analyse_clustered, measure_clustered, patients_of
-from validation.reader_study.conditional_logistic import conditional_odds_ratios
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores, from_frame
 from validation.statistics.roc import areas
@@ -55,58 +54,6 @@ def test_areas_between_patients_match_nestmrmc(shared: Path) -> None:
     names = np.array(gold["numROI"]["cols"])
     first = {p: int((wide["patient"][wide["truth"] == "1"] == p).sum()) for p in names}
     assert sorted(counts) == sorted(first.values()) == sorted(gold["numROI"]["values"][0])
-
-
-@pytest.mark.shared
-def test_conditional_odds_ratios_match_mrmcbinary(shared: Path) -> None:
-    """MRMCbinary 1.0.5 prints the Wald statistic to two decimals; models without finite odds ratios are refused."""
-    scores = scores_of(shared / "reference/mrmc/data/roc_vandyke.csv")
-    tool, records = answers(shared / "reference/mrmc/gold/mrmcbinary_vandyke.json")
-    assert tool == "MRMCbinary (R) 1.0.5"
-    compared = refused = 0
-    for record in records:
-        if record.get("interaction") or "effect" not in record:
-            continue
-        for endpoint, suffix in (("sensitivity", "sen"), ("specificity", "spe")):
-            theirs = {k.removesuffix(f"_{suffix}"): v for k, v in record["result"].items() if k.endswith(suffix)}
-            clr = {k: np.atleast_1d(v) for k, v in theirs["CLR"].items()}
-            finite = max(abs(np.log(clr["Estimate"].astype(float)))) < 12
-            if not finite:
-                with pytest.raises(DataProblem, match="not finite"):
-                    conditional_odds_ratios(
-                        scores, endpoint, effect=record["effect"].lower(), threshold=record["threshold"]
-                    )
-                refused += 1
-                continue
-            ours = conditional_odds_ratios(
-                scores, endpoint, effect=record["effect"].lower(), threshold=record["threshold"]
-            )
-            close(ours.odds_ratio, clr["Estimate"])
-            close(ours.se, clr["SE"])
-            close(
-                np.concatenate([ours.lower, ours.upper]), np.concatenate([clr["Lower.ci"], clr["Upper.ci"]]), rtol=2e-6
-            )
-            close(ours.p_value, clr["P.value"], rtol=1e-5, atol=1e-7)
-            for name, key, tolerance in (
-                ("likelihood_ratio", "LRT", 1e-6),
-                ("score", "Score", 1e-6),
-                ("wald", "Wald", 0.005 / theirs["CLR_Wald"]["Statistic"] + 1e-6),
-            ):
-                close(ours.tests[name]["statistic"], theirs[f"CLR_{key}"]["Statistic"], rtol=tolerance)
-            compared += 1
-    assert compared >= 8
-    assert refused >= 1
-
-
-def test_two_modalities_with_strata_of_case_and_reader_are_mcnemar_on_pooled_pairs() -> None:
-    scores, _ = lesions(3)
-    fit = conditional_odds_ratios(scores, "sensitivity")
-    assert scores.decision is not None
-    a, b = scores.decision[:, 0, scores.positive], scores.decision[:, 1, scores.positive]
-    gained, lost = int(((a == 0) & (b == 1)).sum()), int(((a == 1) & (b == 0)).sum())
-    assert fit.odds_ratio[0] == pytest.approx(gained / lost, rel=1e-6)
-    assert fit.tests["score"]["statistic"] == pytest.approx((gained - lost) ** 2 / (gained + lost), rel=1e-5)
-    assert fit.se[0] == pytest.approx((1 / gained + 1 / lost) ** 0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize("covariance", ["delong", "jackknife"])

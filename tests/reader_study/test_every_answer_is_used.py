@@ -28,6 +28,9 @@ COMPARED = (
     "mrmcaov_single_reader_",
     "rjafroc_roc_",
     "rjafroc_cad_",
+    "rjafroc_froc_",
+    "rjafroc_roi_",
+    "rjafroc_own_froc",
     "google_",
     "proc_delong_franken",
     "proc_delong_imrmc_",
@@ -44,7 +47,6 @@ COMPARED = (
 ELSEWHERE = {
     "simulation": ("imrmcR_gRoeMetz_defaults", "mrmcaov_roemetz_or_conversion"),
     "sizing": ("mrmcsamplesize_", "rjafroc_sizing_"),
-    "localisation": ("rjafroc_froc_", "rjafroc_roi_", "rjafroc_own_froc"),
     "tests/statistics, for it has markers and no readers": ("proc_delong_asah",),
     "printed output whose data are not stored, or other versions of one that is compared": (
         "published_iowa/FedRoc",
@@ -58,12 +60,6 @@ ELSEWHERE = {
 
 # (file, fields that tell the records, why they are not compared)
 NOT_COMPARED: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("mrmcbinary_vandyke.json", {"interaction": True}, "models with interaction are not offered"),
-    ("mrmcbinary_vandyke.json", {"fn": "SensSpec"}, "printed shares; the same shares are compared with iMRMC"),
-    ("imrmcJava_viper_screeningHighP.json", {"score": "TP"}, "TPF through TP scores; uStat11 of the study is compared"),
-    ("imrmcJava_viper_screeningHighP.json", {"score": "TN"}, "FPF through TN scores; uStat11 of the study is compared"),
-    ("imrmcR_viper_screeningHighP.json", {"desc": "TPF via TP score"}, "uStat11 of the same study is compared instead"),
-    ("imrmcR_viper_screeningHighP.json", {"desc": "FPF via TN score"}, "uStat11 of the same study is compared instead"),
     ("imrmcR_ustat11_binary.json", {"desc": "viper screeningHighP sensitivity recall==1 uStat11.conditionalD"},
      "this estimator weighs moments in another way when readers did not read all cases; jointD is compared"),
     ("imrmcR_ustat11_binary.json", {"desc": "viper challengeHighP sensitivity recall==1 uStat11.jointD"},
@@ -74,9 +70,11 @@ NOT_COMPARED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("imrmcJava_auc_imrmc_dbg_test_one_versus_many.json", {"error": ...}, "the engine hung and gave no result"),
     ("rjafroc_roc_rj02_vandyke.json", {"error": ...}, "it has DeLong covariances of the area only"),
     ("rjafroc_roc_rj02_vandyke.json", {"covEstMethod": "DeLong"}, "DeLong covariances are compared with MRMCaov"),
-    ("rjafroc_cad_vs_readers.json", {"method": "2T-RRRC"}, "the system as copied readers of a second modality"),
-    ("rjafroc_cad_vs_readers.json", {"dataset": "datasetCadLroc"}, "a system alone is compared for AUC only"),
-    ("rjafroc_cad_vs_readers.json", {"dataset": "datasetCadSimuFroc"}, "a system alone is compared for AUC only"),
+    ("rjafroc_cad_vs_readers.json", {"error": ...}, "the tool refuses figures of FROC for data of its type LROC"),
+    ("rjafroc_roi_rjROI.json", {"error": ...}, "the tool refuses its own data of regions and gives no number"),
+    ("rjafroc_sizing_froc.json", {"scaleFactor": ...},
+     "the factor from a fitted search model that turns an effect on AUC into one on wAFROC; effects are stated for the "
+     "endpoint itself here, and the power that follows from the factor is compared"),
 )  # fmt: skip
 
 

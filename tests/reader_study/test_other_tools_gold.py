@@ -109,35 +109,6 @@ def test_non_inferiority_matches_the_google_code(file: str, shared: Path) -> Non
 
 
 @pytest.mark.shared
-def test_a_system_against_readers_matches_rjafroc_and_the_google_code(shared: Path) -> None:
-    """RJafroc 2.1.3 reports readers less system, the Google code system less readers."""
-    gold = shared / "reference/mrmc/gold"
-    scores = scores_of(shared / "reference/mrmc/data/roc_rj09_nicocad.csv")
-    for effects in ("RRRC", "RRFC"):
-        theirs = next(
-            r["result"]
-            for r in answers(gold / "rjafroc_cad_vs_readers.json")[1]
-            if (r["dataset"], r["FOM"], r["method"]) == ("dataset09", "Wilcoxon", f"1T-{effects}")
-        )
-        result = analyse(scores, AnalysisPlan(standalone="1", effects=Effects[effects]))
-        d = result.differences[0]
-        close([d["estimate"], d["df"], d["p_value"]], [-theirs["avgDiffFom"], theirs["df"], theirs["pval"]])
-        close(abs(d["statistic"]), abs(theirs["Tstat"]))
-        interval = theirs["CIAvgDiffFom"]
-        interval = interval["values"] if isinstance(interval, dict) else interval
-        close([-d["upper"], -d["lower"]], interval)
-    for record in answers(gold / "google_reader_study.json")[1]:
-        if record["fn"] == "model_vs_readers_orh":
-            claim = Claim.NON_INFERIORITY if record["margin"] else Claim.SUPERIORITY
-            d = analyse(scores, AnalysisPlan(standalone="1", claim=claim, margin=record["margin"])).differences[0]
-            their = record["result"]
-            close(
-                [d["estimate"], d["statistic"], d["df"], d["p_value"], d["lower"], d["upper"]],
-                [their["effect"], their["statistic"], their["dof"], their["pvalue"], *their["ci"]],
-            )
-
-
-@pytest.mark.shared
 @pytest.mark.parametrize("file", [p for p in indexed("proc_delong_") if "asah" not in p.id])
 def test_single_readers_match_proc(file: str, shared: Path) -> None:
     gold = json.loads((shared / "reference/mrmc/gold" / file).read_text())

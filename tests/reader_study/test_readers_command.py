@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.reader_study.known_answers import OWN
 from validation.cli.main import main
+from validation.cli.readers import analyse as analyse_command
+from validation.reader_study.plan import Endpoint
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -80,6 +82,12 @@ def test_a_split_plot_study_is_analysed_by_u_statistics(capsys: pytest.CaptureFi
 def test_refusals_have_codes(options: list[str], exit_code: int, code: str, capsys: pytest.CaptureFixture[str]) -> None:
     found_code, found = record(capsys, str(OWN / "own_ordinal.csv"), *options)
     assert (found_code, found["error"]["code"]) == (exit_code, code)
+
+
+def test_the_endpoints_of_the_command_are_those_of_the_plan() -> None:
+    """They stand twice, so that `--help` imports nothing heavy."""
+    option = next(p for p in analyse_command.params if p.name == "endpoint")
+    assert tuple(option.type.choices) == get_args(Endpoint)  # type: ignore[attr-defined]
 
 
 def test_every_code_is_explained() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +14,9 @@ from validation.cli.readers import command
 from validation.errors import UsageProblem
 from validation.reader_study.analysis import analyse
 from validation.reader_study.curves import leave_one_reader_out, roc_curves
+from validation.reader_study.localisation import analyse_marks
+from validation.reader_study.marks import from_tables, read_marks
+from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.tables import read_scores
 
 
@@ -69,6 +73,22 @@ def test_a_localisation_study_is_reported_as_pdf_and_word(tmp_path: Path) -> Non
         found = CliRunner().invoke(command, [*arguments, "--endpoint", "wafroc", "--report", str(path)])
         assert found.exit_code in (0, 1), found.output
         assert path.read_bytes().startswith(start)
+    page = tmp_path / "report.html"
+    CliRunner().invoke(command, [*arguments, "--report", str(page)])  # with --truth the endpoint is wafroc by default
+    text = page.read_text()
+    assert "Influence of each reader" in text
+    assert "endpoint wafroc" in text
+
+
+def test_influence_of_marks_is_the_analysis_without_the_reader() -> None:
+    marks = read_marks(OWN / "own_froc_marks.csv", OWN / "own_froc_truth.csv")
+    plan = AnalysisPlan(endpoint="wafroc")
+    result = analyse_marks(marks, plan)
+    rows = leave_one_reader_out(result, marks.readers, lambda names: analyse_marks(marks.select(names), plan))
+    assert [r["left_out"] for r in rows] == list(marks.readers)
+    table = pd.read_csv(OWN / "own_froc_marks.csv", dtype=str)
+    rest = from_tables(table[table["reader"] != marks.readers[0]], pd.read_csv(OWN / "own_froc_truth.csv", dtype=str))
+    assert rows[0]["estimate"] == analyse_marks(rest, plan).differences[0]["estimate"]
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:

@@ -41,15 +41,17 @@ for _module in (readers_plan, readers_size, readers_simulate, readers_schedule, 
             "wafroc1",
             "afroc1",
             "alroc",
+            "partial_alroc",
+            "localisation_at_specificity",
             "hr_auc",
             "hr_sensitivity",
             "hr_specificity",
             "lesion_fraction",
             "false_marks",
+            "false_marks_all",
         ]
     ),
-    default="auc",
-    show_default=True,
+    help="Figure of merit.  [default: auc; wafroc with --truth]",
 )
 @click.option("--at", type=float, default=0.9, show_default=True, help="The fixed specificity or sensitivity.")
 @click.option("--band", type=(float, float), default=(0.8, 1.0), show_default=True, help="Band of the partial AUC.")
@@ -98,6 +100,11 @@ for _module in (readers_plan, readers_size, readers_simulate, readers_schedule, 
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the bootstrap covariance.")
 @click.option("--clusters", help="Column that holds the patient of each case, if patients have several lesions.")
 @click.option("--curves", is_flag=True, help="Also fit binormal and proper curves, with a test of their fit.")
+@click.option(
+    "--odds-ratios",
+    type=click.Choice(["modality", "reader", "both", "interaction"]),
+    help="Also odds ratios of decisions, conditional on cases (sensitivity or specificity).",
+)
 @click.option("--training-cases", type=click.Path(path_type=Path), help="Table with a column case, for the checks.")
 @click.option(
     "--truther", "truthers", multiple=True, help="Who set the reference standard, for the checks; repeatable."
@@ -120,19 +127,25 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
     from validation.errors import UsageProblem
     from validation.estimate import Outcome
     from validation.reader_study.analysis import analyse as run
+    from validation.reader_study.conditional_logistic import odds_ratio_record, odds_ratio_text
     from validation.reader_study.fitted import fitted_record, fitted_text
     from validation.reader_study.tables import read_scores
     from validation.reader_study.text import analysis_text
 
     truth, radius, report = (options.pop(name) for name in ("truth", "radius", "report"))
     told = {name: options.pop(name) for name in ("training_cases", "truthers", "fallback", "sequential")}
-    clusters, curves = options.pop("clusters"), options.pop("curves")
+    clusters, curves, odds = options.pop("clusters"), options.pop("curves"), options.pop("odds_ratios")
+    options["endpoint"] = options["endpoint"] or ("auc" if truth is None else "wafroc")
     plan = _plan(options)
     if truth is not None and (clusters is not None or curves):
         raise UsageProblem(
             "--clusters and --curves are for tables of scores; marks are analysed by case.",
             code="RDR-011",
             where="--clusters",
+        )
+    if odds is not None and plan.endpoint not in ("sensitivity", "specificity"):
+        raise UsageProblem(
+            "--odds-ratios are of decisions: sensitivity or specificity.", code="RDR-011", where="--odds-ratios"
         )
     if truth is not None:
         from validation.reader_study.localisation import analyse_marks
@@ -155,20 +168,27 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
         from validation.cli.readers_report import write_report
 
         again = None
-        if truth is None and plan.standalone is None and clusters is None:
+        if plan.standalone is None and clusters is None:
 
             def again(readers: list[str]) -> Any:
-                return run(study.select(readers=readers), plan)
+                return (
+                    run(study.select(readers=readers), plan)
+                    if truth is None
+                    else analyse_marks(marks.select(readers), plan)
+                )
 
         write_report(report, study, result, sources=[scores, *([truth] if truth else [])], again=again)
     fitted = fitted_record(study, plan) if curves else {}
+    ratios = odds_ratio_record(study, plan.endpoint, odds, plan.threshold) if odds else None
     if as_json:
-        record = {**result.to_dict(), **fitted}
+        record = {**result.to_dict(), **fitted, **({"odds_ratios": ratios} if ratios else {})}
         click.echo(json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False))
     else:
         click.echo(analysis_text(result))
         if fitted:
             click.echo(fitted_text(fitted))
+        if ratios:
+            click.echo(odds_ratio_text(ratios))
     if result.differences and result.outcome is not Outcome.PASS:
         context.exit(1)
 

@@ -1,10 +1,10 @@
 """Odds ratios of correct decisions by conditional logistic regression: another question than the share itself.
 
-The model of MRMCbinary 1.0.5 (R): ``logit P(positive) = stratum + modality (+ reader)``, with the strata (each
-case, or each case and reader) conditioned out. It describes an odds ratio within cases; readers are fixed, so that
-it supports no claim about other readers. The differences of :mod:`analysis` are of shares over cases, with readers
-random. With one stratum per case and reader the score test is McNemar's on all discordant pairs pooled, which
-takes pairs of one case read by several readers as independent; the p-values of the two differ by that.
+The model of MRMCbinary 1.0.5 (R): ``logit P(positive) = stratum + modality (+ reader, + modality by reader)``, with
+the strata (each case, or each case and reader) conditioned out. It describes an odds ratio within cases; readers are
+fixed, so that it supports no claim about other readers. The differences of :mod:`analysis` are of shares over cases,
+with readers random. With one stratum per case and reader the score test is McNemar's on all discordant pairs pooled,
+which takes pairs of one case read by several readers as independent; the p-values of the two differ by that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from validation.errors import DataProblem
 from validation.reader_study.scores import ReaderScores
 
-Effect = Literal["modality", "reader", "both"]
+Effect = Literal["modality", "reader", "both", "interaction"]
 Array = NDArray[np.float64]
 
 
@@ -51,7 +51,8 @@ def conditional_odds_ratios(
         ``sensitivity`` uses diseased cases, ``specificity`` the others; the odds are those of a **positive** decision
         in both, as in MRMCbinary: for specificity an odds ratio above 1 means more false alarms.
     effect
-        ``modality`` (strata: case and reader), ``reader`` (case and modality) or ``both`` (case).
+        ``modality`` (strata: case and reader), ``reader`` (case and modality), ``both`` (case), or ``interaction``
+        (case): both and their products, so that odds ratios of modalities are those of the first reader.
 
     Returns
     -------
@@ -78,13 +79,17 @@ def conditional_odds_ratios(
     y = positive[r, m, c].astype(int)
     columns: list[Array] = []
     names: list[str] = []
-    if effect in ("modality", "both"):
+    if effect != "reader":
         columns += [(m == k).astype(float) for k in range(1, len(scores.modalities))]
         names += [f"modality {name}" for name in scores.modalities[1:]]
-    if effect in ("reader", "both"):
+    if effect != "modality":
         columns += [(r == k).astype(float) for k in range(1, len(scores.readers))]
         names += [f"reader {name}" for name in scores.readers[1:]]
-    strata = {"modality": c * len(scores.readers) + r, "reader": c * len(scores.modalities) + m, "both": c}[effect]
+    if effect == "interaction":
+        cells = [(k, j) for j in range(1, len(scores.readers)) for k in range(1, len(scores.modalities))]
+        columns += [((m == k) & (r == j)).astype(float) for k, j in cells]
+        names += [f"modality {scores.modalities[k]} by reader {scores.readers[j]}" for k, j in cells]
+    strata = {"modality": c * len(scores.readers) + r, "reader": c * len(scores.modalities) + m}.get(effect, c)
     size = np.bincount(strata, minlength=int(strata.max()) + 1)
     hits = np.bincount(strata, weights=y, minlength=len(size))
     informative = ((hits > 0) & (hits < size))[strata]
@@ -94,12 +99,13 @@ def conditional_odds_ratios(
     model = ConditionalLogit(y[informative], x[informative], groups=strata[informative])
     fit = model.fit(method="bfgs", disp=0, maxiter=500, gtol=1e-10)
     beta = _newton(model, np.asarray(fit.params, dtype=float))
-    covariance = np.linalg.inv(_information(model, beta))
-    se = np.sqrt(np.diagonal(covariance))
-    if np.abs(beta).max() > 12:
+    information = _information(model, beta)
+    if np.abs(beta).max() > 12 or not np.linalg.eigvalsh(information)[0] > 0:
         raise _no_fit(
             "a level was positive in every discordant stratum, or in none, so that its odds ratio is not finite"
         )
+    covariance = np.linalg.inv(information)
+    se = np.sqrt(np.diagonal(covariance))
     zero = np.zeros_like(beta)
     score = np.asarray(model.score(zero))
     df = len(beta)
@@ -120,6 +126,38 @@ def conditional_odds_ratios(
     )
 
 
+def odds_ratio_record(
+    scores: ReaderScores, endpoint: Literal["sensitivity", "specificity"], effect: Effect, threshold: float | None
+) -> dict[str, Any]:
+    """Return odds ratios as added to an analysis: ``effect``, ``rows``, ``tests`` and, where there are none, why."""
+    record: dict[str, Any] = {"effect": effect, "rows": [], "tests": {}, "reason": ""}
+    try:
+        fit = conditional_odds_ratios(scores, endpoint, effect=effect, threshold=threshold)
+    except DataProblem as problem:
+        return record | {"reason": problem.what}
+    columns = {
+        "odds_ratio": fit.odds_ratio,
+        "se": fit.se,
+        "lower": fit.lower,
+        "upper": fit.upper,
+        "p_value": fit.p_value,
+    }
+    rows = [{"name": n} | {k: float(v[i]) for k, v in columns.items()} for i, n in enumerate(fit.names)]
+    return record | {"rows": rows, "tests": fit.tests}
+
+
+def odds_ratio_text(record: dict[str, Any]) -> str:
+    """Return the same as text."""
+    if record["reason"]:
+        return f"\nNo odds ratios: {record['reason']}"
+    lines = ["", "Odds ratios of a positive decision, conditional on cases (readers fixed):"]
+    lines += [
+        f"  {r['name']}: {r['odds_ratio']:.4g} [{r['lower']:.4g}, {r['upper']:.4g}], p = {r['p_value']:.4g}"
+        for r in record["rows"]
+    ]
+    return "\n".join(lines)
+
+
 def _information(model: Any, beta: Array) -> Array:
     """Return the observed information: differences of the score at two steps, extrapolated."""
 
@@ -136,7 +174,7 @@ def _information(model: Any, beta: Array) -> Array:
 def _newton(model: Any, beta: Array) -> Array:
     """Polish the maximum."""
     for _ in range(20):
-        step = np.linalg.solve(_information(model, beta), np.asarray(model.score(beta)))
+        step = np.linalg.lstsq(_information(model, beta), np.asarray(model.score(beta)), rcond=None)[0]
         beta = beta + np.clip(step, -1.0, 1.0)
         if np.abs(step).max() < 1e-12 or np.abs(beta).max() > 20:
             break

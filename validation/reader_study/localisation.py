@@ -15,13 +15,16 @@ from validation.reader_study.conventions import conventions
 from validation.reader_study.covariance import jackknife_covariance
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import inspect
+from validation.reader_study.figures import height_of, mean_height_of
 from validation.reader_study.judgement import Claim
 from validation.reader_study.marks import MarkedStudy
 from validation.reader_study.measured import Measured
-from validation.reader_study.plan import LOCALISATION, AnalysisPlan
+from validation.reader_study.plan import FEWER_ARE_BETTER, LOCALISATION, AnalysisPlan
+from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+_LROC = ("partial_alroc", "localisation_at_specificity")  # figures of a part of the LROC curve
 
 
 def analyse_marks(study: MarkedStudy, plan: AnalysisPlan) -> Analysis:
@@ -36,19 +39,20 @@ def analyse_marks(study: MarkedStudy, plan: AnalysisPlan) -> Analysis:
         If there are fewer than two cases of a class.
     """
     method = "or" if plan.method == "auto" else plan.method
-    if plan.endpoint not in LOCALISATION or method == "ustat" or plan.covariance != "jackknife" or plan.standalone:
+    if plan.endpoint not in LOCALISATION or method == "ustat" or plan.covariance != "jackknife":
         raise UsageProblem(
             "marks are analysed for localisation endpoints, by --method or or dbm with jackknife covariance.",
             code="RDR-011",
             where="--endpoint",
             action=f"Use one of {', '.join(LOCALISATION)}.",
         )
-    if plan.endpoint == "false_marks" and (plan.claim is not Claim.SUPERIORITY or plan.margin > 0 or plan.control):
+    one_sided = plan.claim is not Claim.SUPERIORITY or plan.margin > 0 or plan.control or plan.standalone
+    if plan.endpoint in FEWER_ARE_BETTER and one_sided:
         raise UsageProblem(
             "of false marks per case fewer are better, so that one-sided claims would point the wrong way.",
             code="RDR-011",
             where="--hypothesis",
-            action="Use two-sided superiority without --control.",
+            action="Use two-sided superiority without --control and --standalone.",
         )
     n1 = int(study.positive.sum())
     if min(n1, len(study.cases) - n1) < 2:
@@ -59,23 +63,26 @@ def analyse_marks(study: MarkedStudy, plan: AnalysisPlan) -> Analysis:
             action="Add cases.",
         )
     scores = study.highest()
-    design = inspect(scores)
-    parts = analyse_crossed(
-        scores, plan, method, pairs_of_modalities(scores, plan.control), measured=measure_marks(study, plan.endpoint)
-    )
-    warnings = [*parts.pop("warnings"), *study.notes]
+    measured = measure_marks(study, plan)
+    if plan.standalone is not None:
+        scores = system_as_reader(scores, plan.standalone)
+        parts = analyse_standalone(scores, plan, plan.standalone, measured=measured)
+        used = ["standalone", "marks", "test"]
+    else:
+        parts = analyse_crossed(scores, plan, method, pairs_of_modalities(scores, plan.control), measured=measured)
+        used = [method, "marks", "test"]
     return Analysis(
         plan,
-        design,
+        inspect(scores),
         method,
+        warnings=[*parts.pop("warnings"), *study.notes],
         **parts,
-        convention=conventions(method, "marks", "test"),
-        warnings=warnings,
+        convention=conventions(*used),
         checks=study_checks(scores, plan),
     )
 
 
-def measure_marks(study: MarkedStudy, endpoint: str) -> Measured:
+def measure_marks(study: MarkedStudy, plan: AnalysisPlan) -> Measured:
     """Return a figure of merit ``(1, reader, modality)`` and its jackknife covariance over cases.
 
     Notes
@@ -84,8 +91,11 @@ def measure_marks(study: MarkedStudy, endpoint: str) -> Measured:
       weighted AFROC curve; ``afroc`` weights all lesions of the study equally. ``wafroc1`` and ``afroc1`` take false
       marks from diseased cases too, and are for studies with few non-diseased cases.
     - ``hr_auc``, ``hr_sensitivity``, ``hr_specificity``: of the highest mark of each case; a marked case is positive.
-    - ``lesion_fraction``: share of lesions that were marked; ``false_marks``: marks off lesions per non-diseased case.
-    - ``alroc``: area under the LROC curve, a diseased case counting only if its highest mark lies on a lesion.
+    - ``lesion_fraction``: share of lesions that were marked; ``false_marks``: marks off lesions per non-diseased case;
+      ``false_marks_all``: the same per case of either class.
+    - ``alroc``: area under the LROC curve, a diseased case counting only if its highest mark lies on a lesion;
+      ``partial_alroc``: mean height of that curve over ``band`` of specificity; ``localisation_at_specificity``: its
+      height at the specificity ``at``. Points are joined by straight lines.
 
     References
     ----------
@@ -96,23 +106,23 @@ def measure_marks(study: MarkedStudy, endpoint: str) -> Measured:
     values, deleted = [], []
     for r in range(R):
         for m in range(M):
-            value, without = _figure(study, endpoint, r, m)
+            value, without = _figure(study, plan, r, m)
             values.append(value)
             deleted.append(without)
     without_each = np.array(deleted)[None]
     return Measured(np.array(values).reshape(1, R, M), jackknife_covariance(without_each), cases=without_each.shape[-1])
 
 
-def _figure(study: MarkedStudy, endpoint: str, r: int, m: int) -> tuple[float, Array]:
+def _figure(study: MarkedStudy, plan: AnalysisPlan, r: int, m: int) -> tuple[float, Array]:
     """Return one reader's figure under one modality, and after deleting each case that it depends on."""
-    false, lesion = study.non_lesion[r, m], study.lesion[r, m]
+    endpoint, false, lesion = plan.endpoint, study.non_lesion[r, m], study.lesion[r, m]
     diseased = np.flatnonzero(study.positive)
     healthy = np.flatnonzero(~study.positive)
     if endpoint in ("wafroc", "afroc", "wafroc1", "afroc1"):
         weight = study.lesion_weight if endpoint.startswith("w") else np.ones_like(study.lesion_weight)
         rows = np.arange(len(false)) if endpoint.endswith("1") else healthy
         return _pairs(false[rows], lesion, weight, rows, study.lesion_case, len(false))
-    if endpoint in ("hr_auc", "alroc"):
+    if endpoint in ("hr_auc", "alroc", *_LROC):
         best = np.full(len(false), -np.inf)
         np.maximum.at(best, study.lesion_case, lesion)
         if endpoint == "hr_auc":
@@ -120,6 +130,8 @@ def _figure(study: MarkedStudy, endpoint: str, r: int, m: int) -> tuple[float, A
         else:  # where a false mark is rated as high or higher, the case is not localised
             found = np.isfinite(best[diseased]) & (best[diseased] > false[diseased])
             rating = np.where(found, best[diseased], np.nan)
+        if endpoint in _LROC:
+            return _lroc(false, rating, healthy, diseased, plan)
         return _pairs(false[healthy], rating, np.ones(len(diseased)), healthy, diseased, len(false))
     if endpoint == "lesion_fraction":
         hits = np.zeros(len(false))
@@ -129,6 +141,8 @@ def _figure(study: MarkedStudy, endpoint: str, r: int, m: int) -> tuple[float, A
         return _ratio(hits[diseased], number[diseased])
     if endpoint == "false_marks":
         return _ratio(study.non_lesion_count[r, m][healthy], np.ones(len(healthy)))
+    if endpoint == "false_marks_all":
+        return _ratio(study.non_lesion_count[r, m], np.ones(len(false)))
     marked = np.isfinite(false)
     marked[study.lesion_case[np.isfinite(lesion)]] = True
     if endpoint == "hr_sensitivity":
@@ -162,3 +176,26 @@ def _ratio(numerator: Array, denominator: Array) -> tuple[float, Array]:
     """Return a ratio of sums, and after deleting each of its cases."""
     top, bottom = numerator.sum(), denominator.sum()
     return float(top / bottom), np.asarray((top - numerator) / (bottom - denominator), dtype=float)
+
+
+def _lroc(false: Array, rating: Array, healthy: Index, diseased: Index, plan: AnalysisPlan) -> tuple[float, Array]:
+    """Return a figure of a part of the LROC curve, and after deleting each case.
+
+    ``rating`` is that of the diseased cases, NaN where not localised.
+    """
+
+    def height(negative: Array, positive: Array) -> float:
+        levels = np.unique(np.concatenate([negative, positive[~np.isnan(positive)]]))[::-1]
+        fp = np.concatenate([[0.0], (negative[None] >= levels[:, None]).mean(axis=1), [1.0]])
+        found = np.concatenate([[0.0], (positive[None] >= levels[:, None]).mean(axis=1)])
+        found = np.append(found, found[-1])
+        if plan.endpoint == "partial_alroc":
+            return mean_height_of(fp, found, 1 - plan.band[1], 1 - plan.band[0])
+        return height_of(fp, found, 1 - plan.at)
+
+    without = np.empty(len(false))
+    for at, case in enumerate(healthy):
+        without[case] = height(np.delete(false[healthy], at), rating)
+    for at, case in enumerate(diseased):
+        without[case] = height(false[healthy], np.delete(rating, at))
+    return height(false[healthy], rating), without

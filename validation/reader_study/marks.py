@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,12 @@ class MarkedStudy:
     lesion_weight: Array
     notes: tuple[str, ...] = ()
 
+    def select(self, readers: list[str]) -> MarkedStudy:
+        """Return the study restricted to some readers; all of its cases stay."""
+        at = [self.readers.index(name) for name in readers]
+        arrays = {name: getattr(self, name)[at] for name in ("non_lesion", "non_lesion_count", "lesion")}
+        return replace(self, readers=tuple(readers), **arrays)
+
     def highest(self) -> ReaderScores:
         """Return the inferred ROC study: the highest mark of each case; no mark is one level below every mark."""
         score = self.non_lesion.copy()
@@ -87,7 +93,8 @@ def from_tables(marks: pd.DataFrame, truth: pd.DataFrame, *, radius: float | Non
 
     Notes
     -----
-    Several marks on one lesion count once, with the highest rating; missing weights are equal within a case.
+    Several marks on one lesion count once, with the highest rating; weights that are missing, or all 0, are equal in a
+    case.
 
     Raises
     ------
@@ -178,7 +185,7 @@ def _truth(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str], NDArray[np.boo
     if lesions["lesion_id"].isna().any() or lesions.duplicated(["case", "lesion_id"]).any():
         raise _refused("a lesion has no lesion_id, or a case has one twice.", "truth", "Number the lesions of a case.")
     given = pd.to_numeric(lesions["weight"], errors="coerce") if "weight" in lesions.columns else None
-    if given is None or given.isna().all():
+    if given is None or given.isna().all() or (given == 0).all():  # RJafroc writes 0 where weights play no part
         lesions["weight"] = 1.0 / lesions.groupby("case")["case"].transform("size")
     else:
         lesions["weight"] = given

@@ -25,11 +25,14 @@ Endpoint = Literal[
     "wafroc1",
     "afroc1",
     "alroc",
+    "partial_alroc",
+    "localisation_at_specificity",
     "hr_auc",
     "hr_sensitivity",
     "hr_specificity",
     "lesion_fraction",
     "false_marks",
+    "false_marks_all",
 ]
 LOCALISATION: tuple[Endpoint, ...] = (
     "wafroc",
@@ -37,12 +40,16 @@ LOCALISATION: tuple[Endpoint, ...] = (
     "wafroc1",
     "afroc1",
     "alroc",
+    "partial_alroc",
+    "localisation_at_specificity",
     "hr_auc",
     "hr_sensitivity",
     "hr_specificity",
     "lesion_fraction",
     "false_marks",
+    "false_marks_all",
 )
+FEWER_ARE_BETTER: tuple[Endpoint, ...] = ("false_marks", "false_marks_all")
 CURVE_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity", "expected_utility")
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
@@ -76,9 +83,10 @@ class AnalysisPlan:
     threshold
         Ratings of this value or above count as positive decisions, if no decisions were recorded.
     at
-        The fixed specificity (or sensitivity) of ``sensitivity_at_specificity`` (``specificity_at_sensitivity``).
+        The fixed specificity of ``sensitivity_at_specificity`` and ``localisation_at_specificity``, or the fixed
+        sensitivity of ``specificity_at_sensitivity``.
     band, band_of
-        The band of specificity or sensitivity of ``partial_auc``.
+        The band of specificity or sensitivity of ``partial_auc``; of specificity for ``partial_alroc``.
     curve
         ``empirical``, or the fitted ``binormal`` or ``proper`` curve for ``partial_auc``, both ``..._at_...`` and
         ``expected_utility``.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from validation.errors import UsageProblem
-from validation.reader_study.measured import measure
+from validation.reader_study.measured import Measured, measure
 from validation.reader_study.obuchowski_rockette import Contrast, components, modality_means
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.rows import difference_rows, modality_rows, number, reader_difference_rows, reader_rows
@@ -57,13 +57,16 @@ def system_as_reader(scores: ReaderScores, name: str) -> ReaderScores:
     )
 
 
-def analyse_standalone(scores: ReaderScores, plan: AnalysisPlan, name: str) -> dict[str, Any]:
+def analyse_standalone(
+    scores: ReaderScores, plan: AnalysisPlan, name: str, *, measured: Measured | None = None
+) -> dict[str, Any]:
     """Return the parts of an analysis of "system less average reader".
 
     With ``d_j`` the difference of the system and reader ``j``, and their covariance over cases, the average has the
     variance ``(MS(d) + max(r Cov2(d), 0)) / r`` and Hillis degrees of freedom. Random readers; cases random or fixed.
+    ``measured`` holds figures of merit that do not come from the scores, such as those of marks.
     """
-    measured = measure(scores, plan)
+    measured = measured or measure(scores, plan)
     R = len(scores.readers)
     system = scores.readers.index(name)
     people = [r for r in range(R) if r != system]
