@@ -6,22 +6,17 @@ a reading workstation, never for the evidence folder.
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from validation.dicom.headers import header_of, read_dataset, read_header
-from validation.dicom.series import inspect_series
-from validation.errors import DataProblem
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from validation.dicom.finishing import save
+from validation.dicom.headers import header_of, read_dataset
+from validation.dicom.sources import Derivation, code_item, complete, ordered_headers, refused
+from validation.dicom.uids import derived_uid
 
 # Attributes of the source that do not describe the new pixels
 _DROPPED = (
@@ -42,25 +37,6 @@ _DROPPED = (
     "FloatPixelData",
     "DoubleFloatPixelData",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Derivation:
-    """How the new series came to be.
-
-    ``digest`` identifies model and input (a SHA-256); with the source UIDs it fixes the new UIDs, so that writing again
-    gives the same series instead of a copy. ``synthetic`` marks pixels made by a generative model: Synthetic Data
-    (0008,001C) is then YES (PS3.3 C.12.1).
-    """
-
-    description: str
-    digest: str
-    manufacturer: str
-    model_name: str
-    software_version: str
-    synthetic: bool
-    series_description: str = "Derived by model"
-    series_number: int = 9000
 
 
 def write_series(array: npt.NDArray[np.float32], source: Sequence[Path], folder: Path, how: Derivation) -> list[Path]:
@@ -86,18 +62,14 @@ def write_series(array: npt.NDArray[np.float32], source: Sequence[Path], folder:
         If shapes differ (DCM-030), values are not finite or do not fit 16 bits (DCM-031), the source is multi-frame
         (DCM-032), or the folder holds files (DCM-033).
     """
-    headers = [h for path in source if (h := read_header(path)) is not None]
-    if len(headers) != len(source) or any(h.frames > 1 or h.enhanced for h in headers):
-        raise _refused("only series of single-frame images can be derived from.", "DCM-032", folder)
-    ordered, _, _ = inspect_series(headers, str(folder))
+    ordered = ordered_headers(source, folder)
     volume = array[None] if array.ndim == 2 else array
     expected = (len(ordered), ordered[0].rows, ordered[0].columns)
     if volume.shape != expected:
-        raise _refused(f"the image has shape {volume.shape}, its source {expected}.", "DCM-030", folder)
+        raise refused(f"the image has shape {volume.shape}, its source {expected}.", "DCM-030", folder)
     if folder.exists() and any(folder.iterdir()):
-        raise _refused("the folder is not empty.", "DCM-033", folder)
+        raise refused("the folder is not empty.", "DCM-033", folder)
     stored = [_store(volume[i], h.slope, h.intercept, folder) for i, h in enumerate(ordered)]
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for i, (header, pixels) in enumerate(zip(ordered, stored, strict=True)):
         ds = read_dataset(header.path)
@@ -105,22 +77,11 @@ def write_series(array: npt.NDArray[np.float32], source: Sequence[Path], folder:
         ds.BitsAllocated = ds.BitsStored = 16
         ds.HighBit, ds.PixelRepresentation, ds.SamplesPerPixel = 15, 1, 1
         ds.add_new("PixelData", "OW", pixels.tobytes())
-        path = folder / f"{i + 1:04d}.dcm"
-        ds.save_as(path, enforce_file_format=True)
+        path = save(ds, folder / f"{i + 1:04d}.dcm")
         if header_of(read_dataset(path), path) is None:
-            raise _refused("a written file cannot be read back.", "DCM-031", path)
+            raise refused("a written file cannot be read back.", "DCM-031", path)
         written.append(path)
     return written
-
-
-def derived_uid(*parts: str) -> str:
-    """Return a UID below 2.25 (PS3.5 B.2) that depends only on the parts.
-
-    >>> derived_uid("a", "b") == derived_uid("a", "b") != derived_uid("ab", "")
-    True
-    """
-    digest = hashlib.sha256("\\0".join(parts).encode()).digest()
-    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
 
 def _derive(ds: Any, how: Derivation, *, number: int) -> None:
@@ -129,6 +90,7 @@ def _derive(ds: Any, how: Derivation, *, number: int) -> None:
     from pydicom.sr.codedict import codes
     from pydicom.uid import ExplicitVRLittleEndian
 
+    complete(ds)
     sop, series, series_number = str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), ds.get("SeriesNumber")
     ds.remove_private_tags()
     for keyword in _DROPPED:
@@ -150,8 +112,12 @@ def _derive(ds: Any, how: Derivation, *, number: int) -> None:
             if keyword != "InstitutionName":
                 delattr(ds, keyword)
     acquisition.Manufacturer = acquisition.get("Manufacturer") or "unknown"
-    acquisition.PurposeOfReferenceCodeSequence = [_code(codes.DCM.AcquisitionEquipment)]
-    ds.ContributingEquipmentSequence = [*ds.get("ContributingEquipmentSequence", []), acquisition]
+    acquisition.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.AcquisitionEquipment)]
+    ds.ContributingEquipmentSequence = [
+        *ds.get("ContributingEquipmentSequence", []),
+        acquisition,
+        how.equipment(),
+    ]
     ds.Manufacturer, ds.ManufacturerModelName, ds.SoftwareVersions = (
         how.manufacturer,
         how.model_name,
@@ -160,7 +126,7 @@ def _derive(ds: Any, how: Derivation, *, number: int) -> None:
 
     image = Dataset()
     image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = ds.SOPClassUID, sop
-    image.PurposeOfReferenceCodeSequence = [_code(codes.DCM.SourceImageForImageProcessingOperation)]
+    image.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.SourceImageForImageProcessingOperation)]
     ds.SourceImageSequence = [image]
     kind = list(ds.get("ImageType") or [])
     ds.ImageType = ["DERIVED", "SECONDARY", *kind[2:]] if len(kind) > 2 else ["DERIVED", "SECONDARY", "AXIAL"]
@@ -176,30 +142,12 @@ def _derive(ds: Any, how: Derivation, *, number: int) -> None:
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
 
-def _code(code: Any) -> Dataset:
-    from pydicom.dataset import Dataset
-
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
-    return item
-
-
 def _store(
     values: npt.NDArray[np.float32], slope: float | None, intercept: float | None, where: Path
 ) -> npt.NDArray[np.int16]:
     if not np.isfinite(values).all():
-        raise _refused("the image holds values that are not finite.", "DCM-031", where)
+        raise refused("the image holds values that are not finite.", "DCM-031", where)
     stored = np.rint((values.astype(np.float64) - (intercept or 0.0)) / (slope or 1.0))
     if stored.min() < -32768 or stored.max() > 32767:
-        raise _refused("values do not fit 16 bits with the slope and intercept of the source.", "DCM-031", where)
+        raise refused("values do not fit 16 bits with the slope and intercept of the source.", "DCM-031", where)
     return stored.astype("<i2")
-
-
-def _refused(what: str, code: str, where: Path) -> DataProblem:
-    return DataProblem(
-        what,
-        code=code,
-        where=str(where),
-        why="A derived series must show exactly what the model made, slice by slice.",
-        action="Check the model's output and its source series.",
-    )
