@@ -95,9 +95,7 @@ def write_segmentation(
         content_creator_name="",
         series_description=how.series_description[:64],
     )
-    organisation = derived_uid(
-        "dimensions", *identity
-    )  # random otherwise; writing again gives the same
+    organisation = derived_uid("dimensions", *identity)  # random otherwise; writing again gives the same
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = organisation
     finish(made, how, images[0])
