@@ -30,6 +30,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("run", "Open the sealed cohort, measure, judge, write and sign the record"),
         "resume": ("resume", "Go on with an interrupted run"),
         "status": ("status", "Where a study or a run stands"),
+        "compare": ("compare", "Models side by side: which is fit for which purpose"),
         "judge": ("judge", "Apply criteria to stored measurements again, without the model"),
     },
     "Evidence": {

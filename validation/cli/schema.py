@@ -10,16 +10,20 @@ import click
 
 
 @click.command("schema")
-@click.argument("kind", type=click.Choice(["protocol", "study"]), default="protocol")
+@click.argument("kind", type=click.Choice(["protocol", "study", "comparison"]), default="protocol")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to a file instead of the terminal.")
 @click.option("--json", "as_json", is_flag=True, help="The output is JSON with or without this.")
 def command(kind: str, out: Path | None, as_json: bool) -> None:
-    """Print the JSON Schema of a protocol (or study) file."""
+    """Print the JSON Schema of a protocol, study or comparison file."""
     schema: dict[str, Any]
     if kind == "protocol":
         from validation.protocol.schema import Protocol
 
         schema = Protocol.model_json_schema(by_alias=True)
+    elif kind == "comparison":
+        from validation.comparison.spec import ComparisonSpec
+
+        schema = ComparisonSpec.model_json_schema(by_alias=True)
     else:
         from validation.study.spec import StudySpec
 

@@ -58,12 +58,15 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, documents: tupl
 
 def _recompute(run_folder: Path, report: Verification) -> None:
     """Compute every estimate and verdict again from the stored measurements."""
-    from validation.evidence.results import RESULTS_FILE
+    from validation.comparison.record import SCHEMA, judge_comparison
+    from validation.evidence.results import RESULTS_FILE, read_results
     from validation.evidence.verify import Finding
+    from validation.study.execute import judge_run
     from validation.study.reproduce import reproduce
 
     try:
-        differences = reproduce(run_folder)
+        compared = read_results(run_folder).get("schema") == SCHEMA
+        differences = reproduce(run_folder, judge_comparison if compared else judge_run)
     except ValidationProblem as problem:
         what = f"the results cannot be computed again: {problem.what}"
         report.findings.append(Finding(problem.where or RESULTS_FILE, what, problem.code))

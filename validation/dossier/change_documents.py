@@ -1,4 +1,4 @@
-"""Documents of a change, from its plain record: site report, change record, change control plan, monitoring report.
+"""Documents from one plain record: site report, change record, change control plan, monitoring, models side by side.
 
 The record is all that is read here; nothing is computed. Numbers carry their id in the record (``data-id``), so that a
 changed copy can be told from it; they have no list of their own to point to, because a site report has two pages.
@@ -18,6 +18,7 @@ from validation.digest import write_atomically
 from validation.dossier.catalogue import catalogue
 from validation.dossier.figures.canvas import Drawing
 from validation.dossier.figures.change import chart_plot, moved_plot
+from validation.dossier.figures.comparison import criteria_plot, latent_plot
 from validation.dossier.pdf import Press
 from validation.dossier.printing import Printing
 from validation.dossier.record import Record
@@ -37,6 +38,10 @@ KINDS: dict[str, dict[str, str]] = {
     "plan": {
         "id": "change_plan", "title": "Change control plan", "signs": "regulatory affairs", "line": "Digest",
         "css": "plan.css",
+    },
+    "comparison": {
+        "id": "comparison_report", "title": "Models side by side", "signs": "regulatory affairs", "line": "Comparison",
+        "css": "comparison.css",
     },
     "monitoring": {
         "id": "monitoring_report", "title": "Monitoring report", "signs": "quality manager", "line": "Period",
@@ -115,6 +120,10 @@ class Album:
                 self._drawn[name] = moved_plot(self._record)
             elif figure == "chart":
                 self._drawn[name] = chart_plot(self._record["indicators"][subject], subject)
+            elif figure == "criteria":
+                self._drawn[name] = criteria_plot(self._record)
+            elif figure == "latent":
+                self._drawn[name] = latent_plot(self._record, subject)
             else:
                 raise RunProblem(f"there is no figure of kind {figure!r}.", code="DOS-009", where=name)
         drawing = self._drawn[name]
@@ -150,6 +159,7 @@ def _html(record: dict[str, Any], what: dict[str, str], album: Album, facts: dic
         **Printing(source, catalogue(), {}).functions(),
         "R": source.node(),
         "figure": album.html,
+        "columns": str(1 + len(record.get("candidates", {}))),
         "document": what | facts,
         "screen_css": Markup(screen),  # noqa: S704 - shipped
         "print_css": Markup(print_css),  # noqa: S704 - shipped

@@ -41,7 +41,7 @@ def print_number(record: Record, identifier: str, value: int | float) -> str:
     if isinstance(value, int) and not estimated and key not in _REAL and ".worst_cases." not in identifier:
         return str(value) if key in _PLAIN_INTEGERS else integer(value)
     if key == "level":
-        return f"{declared(100 * value)}\u00a0%"
+        return f"{declared(round(100 * value, 3))}\u00a0%"  # an error shared out over models has many digits
     if key in _P_VALUES:
         return p_value(value, alpha=holder.get("alpha") if isinstance(holder, dict) else None)
     if source or key in _DECLARED or ".hypothesis." in identifier or ".verdict.margin." in identifier:

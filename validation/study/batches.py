@@ -74,10 +74,15 @@ def voxels_that_fit(work: Callable[[], object], voxels: int, device: torch.devic
     change it. The first call of ``work`` is not measured: libraries then allocate what they keep.
     """
     work()
-    peak = _peak_cuda(work, device) if device.type == "cuda" else _peak_cpu(work)
+    peak = peak_memory(work, device)
     per_voxel = max(peak / voxels, 16.0) if peak is not None else BYTES_PER_VOXEL
     cases = max(1.0, limit / (per_voxel * voxels))
     return int(voxels << min(int(math.log2(cases)), 10))
+
+
+def peak_memory(work: Callable[[], object], device: torch.device) -> int | None:
+    """Return the bytes by which memory grows at most while working; ``None`` where the system does not tell."""
+    return _peak_cuda(work, device) if device.type == "cuda" else _peak_cpu(work)
 
 
 def _peak_cuda(work: Callable[[], object], device: torch.device) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ from validation.evidence.results import read_results
 from validation.study.execute import judge_run
 
 
-def reproduce(run: Path) -> list[str]:
+def reproduce(run: Path, judge_again: Callable[..., dict[str, Any]] = judge_run) -> list[str]:
     """Return how the stored results differ from results computed again; empty when every number agrees.
 
     Measurements, case table, checks and protocol are read from the run folder; model, pixels and study are not
-    needed. Numbers must agree to a relative 1e-9: another processor may round the last bits differently.
+    needed. A record of another kind (a comparison) brings its own ``judge_again``. Numbers must agree to a relative
+    1e-9: another processor may round the last bits differently.
     """
     stored = read_results(run)
-    again = judge_run(run, finished=stored["run"]["finished"])
+    again = judge_again(run, finished=stored["run"]["finished"])
     return list(_differences(stored, again, ""))[:50]
 
 
