@@ -38,6 +38,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "verify": ("verify", "Is a run or package what was signed, and do its numbers follow from its data"),
         "package": ("package", "One archive with the run and the means to check it"),
         "diff": ("diff", "What differs between two runs, or two versions of a protocol"),
+        "serve": ("serve", "Look at a run, or at a folder of studies, in a browser on this machine"),
     },
     "Change": {
         "impact": ("impact", "What must be done again after a change"),
