@@ -14,10 +14,11 @@ import click
 @click.option("--draft", is_flag=True, help="Allow a DRAFT or unsigned run; the package says so.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: Path, out: Path, draft: bool, as_json: bool) -> None:
-    """Pack RUN with verify.py and a README for the auditor; the same run gives the same bytes."""
+    """Pack RUN with verify.py, a viewer and a README for the auditor; the same run gives the same bytes."""
+    from validation.dossier.viewer import run_page
     from validation.evidence.package import write_package
 
-    digest = write_package(run, out, draft=draft)
+    digest = write_package(run, out, draft=draft, viewer=run_page(run, beside=f"{run.resolve().name}/"))
     size = out.stat().st_size
     if as_json:
         click.echo(json.dumps({"package": str(out), "sha256": digest, "size": size}, indent=2))

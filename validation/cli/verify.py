@@ -50,6 +50,8 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, documents: tupl
             _recompute(opened.run_folder, report)
         else:
             report.notes.append("estimates were not recomputed, because the files are not what was closed")
+        if opened.viewer is not None:
+            _compare_viewer(opened.viewer, opened.run_folder, report)
         for document in documents:
             _compare(document, opened.run_folder, report)
     click.echo(json.dumps(_record(report), indent=2) if as_json else _page(report))
@@ -84,6 +86,24 @@ def _compare(document: Path, run_folder: Path, report: Verification) -> None:
     report.findings += [Finding(document.name, str(difference), "DOS-020") for difference in differences]
     if not differences:
         report.notes.append(f"{document.name}: every number that carries an id is what the record says")
+
+
+def _compare_viewer(page: Path, run_folder: Path, report: Verification) -> None:
+    """Make the viewer's page of a package again and compare it, byte for byte; name the numbers that differ."""
+    from validation.dossier.viewer import made_by_this_version, run_page
+    from validation.evidence.verify import Finding
+
+    data = page.read_bytes()
+    if not made_by_this_version(data):
+        report.notes.append(f"{page.name} was made by another version of the program, so it was not compared")
+        return
+    if data == run_page(run_folder, beside=f"{run_folder.name}/"):
+        return
+    before = len(report.findings)
+    _compare(page, run_folder, report)
+    if len(report.findings) == before:
+        what = "it is not the page that this record gives, although its numbers are: something was put in or taken out"
+        report.findings.append(Finding(page.name, what, "DOS-020"))
 
 
 def _record(report: Verification) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from validation.digest import sha256_json
 def case_files(cohort: Cohort, manifest: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """Return ``{case_id: {role: {"sha256", "files"}}}`` from the seal of a cohort; no file is read again.
 
-    One file has its own SHA-256. Several (a DICOM series) have the SHA-256 of the canonical JSON list of theirs, sorted.
-    File names stay behind: they may hold a patient's name.
+    One file has its own SHA-256. Several (a DICOM series) have that of the canonical JSON list of theirs,
+    sorted. File names stay behind: they may hold a patient's name.
 
     Parameters
     ----------
@@ -28,7 +28,9 @@ def case_files(cohort: Cohort, manifest: dict[str, Any]) -> dict[str, dict[str, 
             locator = cohort.locator(case_id, role)
             if locator is None:
                 continue
-            names = [p.relative_to(cohort.folder).as_posix() for p in locator_files(locator, cohort.folder, cohort.index)]
+            names = [
+                p.relative_to(cohort.folder).as_posix() for p in locator_files(locator, cohort.folder, cohort.index)
+            ]
             digests = sorted(known[name] for name in names)
             roles[role] = {"sha256": digests[0] if len(digests) == 1 else sha256_json(digests), "files": len(digests)}
         found[str(case_id)] = roles

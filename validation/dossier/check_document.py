@@ -122,6 +122,10 @@ def _expected(shown: Shown, view: ViewModel, path: Path) -> Shown:
     pathway, _, document = rest.partition("/")
     if run != str(view.record.raw("run.id")):
         raise _refused(path, f"it says that it belongs to run {run!r}, not to {view.record.raw('run.id')!r}")
+    if pathway == document == "viewer":
+        from validation.dossier.viewer import run_page
+
+        return read_html(run_page(view.files.folder))
     if document not in view.catalogue.documents or pathway not in view.catalogue.pathways:
         raise _refused(path, f"it calls itself {document!r} of {pathway!r}, which the catalogue does not know")
     return read_html(view.html(document, pathway).encode())

@@ -25,6 +25,7 @@ from validation.evidence.verify import verify_run
 
 SCRIPT_NAME = "verify.py"
 README_NAME = "README.txt"
+VIEWER_NAME = "viewer.html"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MOST_MEMBERS = 200_000
 _HIGHEST_RATIO = 200
@@ -35,13 +36,14 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSErro
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A package that was unpacked: the run in it, and what must be said about what lies beside the run."""
+    """A package that was unpacked: the run in it, the viewer's page beside it, and what must be said about the rest."""
 
     run_folder: Path
     notes: list[str]
+    viewer: Path | None = None
 
 
-def write_package(run_folder: Path, archive: Path, *, draft: bool = False) -> str:
+def write_package(run_folder: Path, archive: Path, *, draft: bool = False, viewer: bytes | None = None) -> str:
     """Write a package of a closed run and return the SHA-256 of the archive.
 
     Parameters
@@ -52,6 +54,8 @@ def write_package(run_folder: Path, archive: Path, *, draft: bool = False) -> st
         The ``.zip`` to write; an existing file is never overwritten.
     draft
         Allow a DRAFT or unsigned run; the package then says DRAFT.
+    viewer
+        The page that shows the run, made for a page beside the run folder; left out if omitted.
 
     Raises
     ------
@@ -94,6 +98,8 @@ def write_package(run_folder: Path, archive: Path, *, draft: bool = False) -> st
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, strict_timestamps=True) as package:
             package.writestr(_member(README_NAME), readme.encode())
             package.writestr(_member(SCRIPT_NAME), script)
+            if viewer is not None:
+                package.writestr(_member(VIEWER_NAME), viewer)
             for name in list_files(run_folder):
                 _add(package, run_folder / name, f"{run_folder.name}/{name}")
         part.replace(archive)
@@ -142,7 +148,7 @@ def _unpack(path: Path, folder: Path) -> Opened:
         raise _refused(path, f"it is damaged ({problem})") from None
     runs = [entry for entry in sorted(folder.iterdir()) if (entry / MANIFEST_FILE).is_file()]
     others = [entry.name for entry in sorted(folder.iterdir()) if entry not in runs]
-    strangers = set(others) - {SCRIPT_NAME, README_NAME}
+    strangers = set(others) - {SCRIPT_NAME, README_NAME, VIEWER_NAME}
     if len(runs) != 1 or strangers:
         what = f"{min(strangers)} is not part of a package" if strangers else f"it holds {len(runs)} runs"
         raise _refused(path, what)
@@ -152,7 +158,7 @@ def _unpack(path: Path, folder: Path) -> Opened:
             f"{SCRIPT_NAME} in the package is not the script of this version: do not run it before you have compared "
             "it with the version that made the package"
         )
-    return Opened(runs[0], notes)
+    return Opened(runs[0], notes, folder / VIEWER_NAME if VIEWER_NAME in others else None)
 
 
 def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
@@ -213,6 +219,8 @@ How to check it, without a network
 Both end with exit code 0 if every file is what was signed, and with 4 and the name of the file if not.
 
 What is inside
+{VIEWER_NAME}: verdicts, cases, ledger and requirements to read in a browser. It is
+                                not signed; `validation verify` compares it
 {run_folder.name}/results.json     every number of every document, with its id
 {run_folder.name}/manifest.json    name, size and SHA-256 of every file; signed by attestation.dsse.json
 {run_folder.name}/measurements/    one row per measured value; patients appear under pseudonyms

@@ -15,6 +15,7 @@ from typing import Any
 
 from validation.cohort.open import Cohort, open_cohort
 from validation.cohort.seal import check_seal, read_manifest
+from validation.cohort.trace import case_files
 from validation.digest import canonical_json, write_atomically
 from validation.errors import RunProblem, UsageProblem
 from validation.evidence.events import (
@@ -155,6 +156,9 @@ def carry_on(study: Study, run: Path, *, actor: str, quiet: bool = False) -> dic
     protocol = locks.read_lock(run / LOCK_FILE).parsed()
     device = resolve_device(inputs["device"])
     cohort = _open(study, inputs)
+    if inputs["cohort_manifest"] is not None:
+        digests = case_files(cohort, read_manifest(seal_path(study)))
+        write_atomically(run / "checks" / "case_files.json", canonical_json(digests))
     facts = examine.examine(study, protocol, cohort, run, actor=actor)
     model = load_model(study.spec.model, study.folder, device)
     baseline = load_model(study.spec.baseline, study.folder, device) if study.spec.baseline else None

@@ -20,18 +20,29 @@ if TYPE_CHECKING:
 
 MOST_VALUE_BYTES = 700_000
 MOST_PICTURE_BYTES = 650_000
+_EMPTY: dict[str, Any] = {"ids": [], "clusters": [], "reasons": [], "groups": {}, "values": [], "left_out": []}
 _HIDDEN = {"case_id", "cluster", "status", "reason"}
 
 
 def casebook(files: RunFiles) -> dict[str, Any]:
-    """Return the cases of a run for the page, or an empty book where the run holds no case table.
+    """Return the cases of a run for the page; an empty book, with the reason, where their tables cannot be read.
 
-    ``ids``, ``clusters``, ``reasons`` (empty for an analysed case) and ``groups`` (column -> values) are parallel lists;
-    ``values`` maps a metric and an arm to one number or null per case; ``left_out`` names what did not fit.
+    ``ids``, ``clusters``, ``reasons`` (empty for an analysed case) and ``groups`` (column -> values) are parallel
+    lists; ``values`` maps a metric and an arm to one number or null per case; ``left_out`` names what did not fit.
     """
+    import pyarrow
+
+    try:
+        return _book(files)
+    except (pyarrow.ArrowException, KeyError) as problem:
+        why = f"the tables of cases and measurements cannot be read ({type(problem).__name__})"
+        return {**_EMPTY, "left_out": [{"metric": "every case", "why": why}]}
+
+
+def _book(files: RunFiles) -> dict[str, Any]:
     table = files.cases
     if table is None:
-        return {"ids": [], "clusters": [], "reasons": [], "groups": {}, "values": [], "left_out": []}
+        return _EMPTY
     table = table.set_index("case_id").sort_index() if "case_id" in table.columns else table.sort_index()
     ids = [str(i) for i in table.index]
     reasons = [str(r) for r in table["reason"]] if "reason" in table.columns else [""] * len(ids)
@@ -65,8 +76,8 @@ def casebook(files: RunFiles) -> dict[str, Any]:
 def pictures(files: RunFiles) -> list[dict[str, Any]]:
     """Return the pictures of the record with their windows and digests; as many as fit travel inside the page.
 
-    Each has ``case_id``, ``arm``, ``low``, ``high``, ``unit``, ``slice_index``, ``file`` (in the run folder), ``sha256``
-    and ``data`` (a data URL, or null where the file beside the page is to be shown).
+    Each has ``case_id``, ``arm``, ``low``, ``high``, ``unit``, ``slice_index``, ``file`` (in the run folder),
+    ``sha256`` and ``data`` (a data URL, or null where the file beside the page is to be shown).
     """
     path = files.folder / "images" / "index.json"
     if not path.is_file():
@@ -75,7 +86,9 @@ def pictures(files: RunFiles) -> list[dict[str, Any]]:
         index = json.loads(path.read_bytes())
         entries = [{k: e[k] for k in ("case_id", "arm", "file", "low", "high", "unit", "slice_index")} for e in index]
     except (ValueError, KeyError, TypeError):
-        raise IntegrityProblem("the list of pictures cannot be read.", code="DOS-004", where="images/index.json") from None
+        raise IntegrityProblem(
+            "the list of pictures cannot be read.", code="DOS-004", where="images/index.json"
+        ) from None
     found, size = [], 0
     for entry in entries:
         name = str(entry["file"])

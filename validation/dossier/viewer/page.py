@@ -1,4 +1,4 @@
-"""One page that shows a run: verdicts, cases, ledger, signatures, requirements and files, readable without a network."""
+"""One page that shows a run without a network: verdicts, cases, ledger, signatures, requirements and files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from validation.errors import IntegrityProblem, ValidationProblem
 from validation.evidence.manifest import MANIFEST_FILE, read_manifest
 from validation.evidence.verify import UNSIGNED, verify_run
 
-VIEWER_NAME = "viewer.html"
 _NUMBER = re.compile(r'<a class="num" data-id="([^"]+)"')
 
 
@@ -48,10 +47,11 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
     names = catalogue()
     record = files.record
     folder = shipped("templates", "viewer")
+    book = casebook(files)
     data = {
-        "book": casebook(files),
+        "book": book,
         "pictures": pictures(files),
-        "endpoints": _endpoints(files),
+        "endpoints": _endpoints(files, book),
         "beside": beside,
     }
     context: dict[str, Any] = {
@@ -81,18 +81,23 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
     return build(lambda: template.render(**context, numbers=numbers), "run.html.j2").encode()
 
 
+def made_by_this_version(page: bytes) -> bool:
+    """Tell whether a page says that this version of the program made it, so that it can be compared byte for byte."""
+    return f'<meta name="generator" content="genmed-validation {__version__}">'.encode() in page[:4096]
+
+
 def _json(content: Any) -> str:
     """Return JSON that cannot end the script element it stands in."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _endpoints(files: RunFiles) -> dict[str, Any]:
+def _endpoints(files: RunFiles, book: dict[str, Any]) -> dict[str, Any]:
     """Return what links an endpoint to its cases: metric key, comparator, and the cases it is about if not all."""
-    every = None if files.cases is None else len(files.cases)
+    every = len(book["ids"])
     found = {}
     for name, endpoint in files.record.results["endpoints"].items():
-        about = files.endpoint_cases(name)
+        about = files.endpoint_cases(name) if every else []
         found[name] = {
             "title": endpoint["title"],
             "metric": endpoint["metric_key"],
@@ -155,7 +160,7 @@ def _documents(run_folder: Path) -> list[dict[str, str]]:
 
 
 def _requirements(run_folder: Path) -> list[dict[str, Any]]:
-    """Return the requirements of every pathway of the claim, with the places in the run's documents that answer them."""
+    """Return the requirements of every pathway of the claim, and where the run's documents answer them."""
     from validation.dossier.gaps import analyse
 
     claim = RunFiles(run_folder).record.raw("claim")

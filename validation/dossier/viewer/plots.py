@@ -94,7 +94,7 @@ def history_plot(estimates: Sequence[dict[str, Any] | None], outcomes: Sequence[
     width = max(60.0, step * len(estimates) + EDGE)
 
     def y(value: float) -> float:
-        return round(height - 6 - (value - low) / span * (height - 12), 1)
+        return float(round(height - 6 - (value - low) / span * (height - 12), 1))
 
     parts = []
     for i, (estimate, outcome) in enumerate(zip(estimates, outcomes, strict=True)):

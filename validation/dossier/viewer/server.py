@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from validation.dossier.viewer.page import run_page
-from validation.dossier.viewer.shelf import find_runs, shelf_page
+from validation.dossier.viewer.shelf import addresses, shelf_page
 from validation.errors import UsageProblem, ValidationProblem
 from validation.evidence.manifest import check_name, list_files
 from validation.evidence.results import RESULTS_FILE
@@ -55,7 +55,7 @@ def make_server(path: Path, *, port: int = 0) -> ThreadingHTTPServer:
     """Return a server that listens but does not answer yet; see :func:`serve`."""
     path = path.resolve()
     single = (path / RESULTS_FILE).is_file()
-    if not single and not find_runs(path):
+    if not single and not addresses(path):
         raise UsageProblem(
             "there is no run to show here.",
             code="VIEW-001",
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer as GET, without the body."""
         self._answer(body=False)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name that the base class gives
+    def log_message(self, format: str, *arguments: object) -> None:
         """Keep quiet: requests name cases."""
 
     def _answer(self, *, body: bool) -> None:
@@ -113,12 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
             if name == "":
                 self._send(shelf_page(self._root, title=self._root.name), "text/html; charset=utf-8", body=body)
                 return
-            for run in find_runs(self._root):
-                if name == run.address:
-                    self._redirect(f"/{run.address}/")
+            for address, run in addresses(self._root).items():
+                if name == address:
+                    self._redirect(f"/{address}/")
                     return
-                if name.startswith(f"{run.address}/") and run.results:
-                    self._within(run.folder, name.removeprefix(f"{run.address}/"), body=body)
+                if name.startswith(f"{address}/"):
+                    self._within(run, name.removeprefix(f"{address}/"), body=body)
                     return
         except ValidationProblem as problem:
             self._refuse(HTTPStatus.CONFLICT, f"The run cannot be shown: {problem.what}")

@@ -38,8 +38,7 @@ def find_runs(folder: Path) -> list[Shelved]:
     A run that cannot be read is listed with the reason, never left out.
     """
     found = []
-    for path in _run_folders(folder, _DEEPEST):
-        address = path.relative_to(folder).as_posix()
+    for address, path in addresses(folder).items():
         if not (path / RESULTS_FILE).is_file():
             found.append(Shelved(folder=path, address=address, results={}, problem="not finished"))
             continue
@@ -48,6 +47,11 @@ def find_runs(folder: Path) -> list[Shelved]:
         except ValidationProblem as problem:
             found.append(Shelved(folder=path, address=address, results={}, problem=problem.what))
     return sorted(found, key=lambda run: (run.results.get("run", {}).get("started", ""), run.address))
+
+
+def addresses(folder: Path) -> dict[str, Path]:
+    """Return the run folders below a folder by their address; nothing in them is read."""
+    return {path.relative_to(folder).as_posix(): path for path in _run_folders(folder, _DEEPEST)}
 
 
 def shelf_page(folder: Path, *, title: str) -> bytes:
@@ -123,27 +127,32 @@ def _history(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             key = (name, endpoint["metric_key"], endpoint["summary"], endpoint["unit"])
             kinds.setdefault(key, [])
             titles[key] = str(endpoint["title"])
-    for key, points in kinds.items():
+    for kind, points in kinds.items():
         for run in runs:
-            endpoint = run["endpoints"].get(key[0])
-            same = endpoint and key == (key[0], endpoint["metric_key"], endpoint["summary"], endpoint["unit"])
+            endpoint = run["endpoints"].get(kind[0])
+            same = endpoint and kind[1:] == (endpoint["metric_key"], endpoint["summary"], endpoint["unit"])
             judged = bool(same) and endpoint["hypothesis"]["type"] != "descriptive"
             outcome = endpoint["verdict"]["outcome"] if judged else "descriptive"
             points.append((str(outcome), endpoint["estimate"] if same else None))
     return [
         {
-            "id": key[0],
-            "title": titles[key],
+            "id": kind[0],
+            "title": titles[kind],
             "plot": history_plot(
                 [estimate for _, estimate in points],
                 [outcome for outcome, _ in points],
-                label=f"{key[0]} over {len(points)} runs, the oldest at the left",
+                label=f"{kind[0]} over {len(points)} runs, the oldest at the left",
             ),
             "cells": [
-                {"run": run["id"], "model": run["model"], "text": run["printed"][key[0]], "verdict": run["verdicts"][key[0]]}
+                {
+                    "run": run["id"],
+                    "model": run["model"],
+                    "text": run["printed"][kind[0]],
+                    "verdict": run["verdicts"][kind[0]],
+                }
                 for run, (_, estimate) in zip(runs, points, strict=True)
                 if estimate is not None
             ],
         }
-        for key, points in kinds.items()
+        for kind, points in kinds.items()
     ]
