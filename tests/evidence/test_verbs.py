@@ -88,6 +88,13 @@ def test_unsigned_needs_the_option(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_agreeing")
+@pytest.fixture
+def _no_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a page of nothing into packages: the runs here hold too little to be shown."""
+    monkeypatch.setattr("validation.dossier.viewer.run_page", lambda run, *, beside="": b"<!DOCTYPE html>")
+
+
+@pytest.mark.usefixtures("_no_viewer")
 def test_keygen_sign_package_verify(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VALIDATION_KEY_PASSPHRASE", raising=False)
     code, out, _ = call("keygen", "qa-lead", "--out", tmp_path / "keys", "--json")
@@ -121,6 +128,7 @@ def test_sign_refuses_what_is_incomplete_or_too_much(call: Call, run: Path, keys
     assert (tmp_path / "x.tsq").stat().st_size > 50
 
 
+@pytest.mark.usefixtures("_no_viewer")
 def test_a_draft_is_not_accepted_nor_packaged_as_final(call: Call, tmp_path: Path, keys: Path) -> None:
     run = make_run(tmp_path / "run", draft=True)
     close(run, load_signer(str(keys / "runner.pem")))
