@@ -87,14 +87,13 @@ def test_unsigned_needs_the_option(call: Call, tmp_path: Path) -> None:
     assert "NOT SIGNED" in out
 
 
-@pytest.mark.usefixtures("_agreeing")
 @pytest.fixture
 def _no_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a page of nothing into packages: the runs here hold too little to be shown."""
     monkeypatch.setattr("validation.dossier.viewer.run_page", lambda run, *, beside="": b"<!DOCTYPE html>")
 
 
-@pytest.mark.usefixtures("_no_viewer")
+@pytest.mark.usefixtures("_agreeing", "_no_viewer")
 def test_keygen_sign_package_verify(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VALIDATION_KEY_PASSPHRASE", raising=False)
     code, out, _ = call("keygen", "qa-lead", "--out", tmp_path / "keys", "--json")
