@@ -132,13 +132,13 @@ def test_wrong_patients_and_settings_are_refused() -> None:
     with pytest.raises(UsageProblem, match="not defined"):
         measure_clustered(scores, patient, AnalysisPlan(covariance="bootstrap"))
     with pytest.raises(UsageProblem):
-        analyse_clustered(scores, patient, AnalysisPlan(method="ustat"))
+        analyse_clustered(scores, patient, AnalysisPlan(method="dbm"))
     with pytest.raises(DataProblem, match="two are needed"):
         measure_clustered(scores, np.zeros(len(scores.cases), dtype=int), AnalysisPlan(covariance="delong"))
     holes = ReaderScores(scores.readers, scores.modalities, scores.cases, scores.positive, scores.score.copy())
     holes.score[0, 0, 0] = np.nan
     with pytest.raises(DataProblem, match="not read"):
-        analyse_clustered(holes, patient, AnalysisPlan())
+        analyse_clustered(holes, patient, AnalysisPlan(method="or"))
     same = np.repeat(scores.score[:, :1], 2, axis=1)
     doubled = ReaderScores(scores.readers, scores.modalities, scores.cases, scores.positive, same)
     result = analyse_clustered(doubled, patient, AnalysisPlan(covariance="delong"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.reader_study.known_answers import OWN, scores_of
+from validation.errors import DataProblem
 from validation.reader_study.analysis import analyse
 from validation.reader_study.covariance import (
     covariance_of_moments,
@@ -213,6 +214,24 @@ def test_swapping_the_classes_turns_the_auc_round() -> None:
         b = analyse(turned, AnalysisPlan(method=method)).differences[0]
         assert a["se"] == pytest.approx(b["se"], rel=1e-9)
         assert a["estimate"] == pytest.approx(b["estimate"], rel=1e-9)
+
+
+def test_fixed_readers_of_two_modalities_are_the_same_by_u_statistics() -> None:
+    scores = scores_of(OWN / "own_continuous.csv")
+    scores = scores.select(modalities=list(scores.modalities[:2]))
+    plans = (
+        AnalysisPlan(method="ustat", effects=Effects.FRRC),
+        AnalysisPlan(covariance="unbiased", effects=Effects.FRRC),
+    )
+    ours, theirs = (analyse(scores, plan) for plan in plans)
+    for key in ("estimate", "se", "p_value"):
+        assert ours.differences[0][key] == pytest.approx(theirs.differences[0][key], rel=1e-9)
+    np.testing.assert_allclose([m["se"] for m in ours.modalities], [m["se"] for m in theirs.modalities], rtol=1e-9)
+    split = analyse(scores_of(OWN / "own_splitplot.csv"), AnalysisPlan(effects=Effects.FRRC))
+    assert split.method == "ustat"
+    assert split.differences[0]["df"] is None  # the normal law
+    with pytest.raises(DataProblem, match="cases as random"):
+        analyse(scores_of(OWN / "own_splitplot.csv"), AnalysisPlan(effects=Effects.RRFC))
 
 
 def test_a_split_plot_of_one_group_is_a_crossed_study() -> None:

@@ -71,7 +71,7 @@ def test_a_split_plot_study_is_analysed_by_u_statistics(capsys: pytest.CaptureFi
         (["--hypothesis", "non_inferiority"], 2, "RDR-010"),
         (["--readers", "fixed", "--cases", "fixed"], 2, "RDR-011"),
         (["--method", "dbm", "--covariance", "delong"], 2, "RDR-011"),
-        (["--method", "ustat", "--readers", "fixed"], 2, "RDR-011"),
+        (["--method", "ustat", "--cases", "fixed"], 2, "RDR-011"),
         (["--endpoint", "partial_auc", "--method", "ustat"], 2, "RDR-011"),
         (["--endpoint", "partial_auc", "--covariance", "delong"], 2, "RDR-011"),
         (["--control", "M9"], 2, "RDR-012"),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from validation.cli import readers_interchange, readers_plan, readers_schedule, readers_simulate, readers_size
+from validation.cli.readers_endpoints import ENDPOINTS
 
 
 @click.group()
@@ -24,33 +25,7 @@ for _module in (readers_plan, readers_size, readers_simulate, readers_schedule, 
 @click.argument("scores", type=click.Path(path_type=Path))
 @click.option(
     "--endpoint",
-    type=click.Choice(
-        [
-            "auc",
-            "sensitivity",
-            "specificity",
-            "partial_auc",
-            "sensitivity_at_specificity",
-            "specificity_at_sensitivity",
-            "expected_utility",
-            "binormal_auc",
-            "proper_auc",
-            "mean_score",
-            "wafroc",
-            "afroc",
-            "wafroc1",
-            "afroc1",
-            "alroc",
-            "partial_alroc",
-            "localisation_at_specificity",
-            "hr_auc",
-            "hr_sensitivity",
-            "hr_specificity",
-            "lesion_fraction",
-            "false_marks",
-            "false_marks_all",
-        ]
-    ),
+    type=click.Choice(ENDPOINTS),
     help="Figure of merit.  [default: auc; wafroc with --truth]",
 )
 @click.option("--at", type=float, default=0.9, show_default=True, help="The fixed specificity or sensitivity.")
@@ -129,6 +104,7 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
     from validation.reader_study.analysis import analyse as run
     from validation.reader_study.conditional_logistic import odds_ratio_record, odds_ratio_text
     from validation.reader_study.fitted import fitted_record, fitted_text
+    from validation.reader_study.plan import NO_TRUTH
     from validation.reader_study.tables import read_scores
     from validation.reader_study.text import analysis_text
 
@@ -155,7 +131,7 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
         study = marks.highest()
         result = analyse_marks(marks, plan)
     else:
-        study = read_scores(scores, need_truth=plan.endpoint != "mean_score")
+        study = read_scores(scores, need_truth=plan.endpoint not in NO_TRUTH)
         if clusters is None:
             result = run(study, plan)
         else:

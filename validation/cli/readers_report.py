@@ -37,6 +37,7 @@ def write_report(
     from validation.dossier.reader_study import study_blocks
     from validation.errors import UsageProblem
     from validation.reader_study.curves import leave_one_reader_out, roc_curves
+    from validation.reader_study.plan import NO_TRUTH
 
     suffix = path.suffix.lower()
     if suffix not in (".pdf", ".html", ".docx"):
@@ -46,7 +47,7 @@ def write_report(
             where="--report",
             action="Use .pdf, .html or .docx.",
         )
-    ratings = study.positive.any() and not study.positive.all() and result.plan.endpoint != "mean_score"
+    ratings = study.positive.any() and not study.positive.all() and result.plan.endpoint not in NO_TRUTH
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     files = "; ".join(f"{source.name}, SHA-256 {sha256_file(source)}" for source in sources)
     blocks = study_blocks(

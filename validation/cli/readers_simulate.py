@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ import click
 )
 @click.option("--margin", type=float, default=0.0)
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Two-sided error.")
+@click.option("--sessions", type=click.Choice(["crossover", "blocked"]), help="Read in two sessions, laid out so.")
+@click.option("--drift", type=float, default=0.0, help="Spread of a reader's scale between sessions, in score units.")
+@click.option("--memory", type=float, default=0.0, help="Rise of diseased cases' scores when read again at once.")
+@click.option("--half-life", type=float, default=14.0, show_default=True, help="Days in which memory halves.")
+@click.option("--washout", type=float, default=28.0, show_default=True, help="Days between the sessions.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device, such as cuda.")
 @click.option("--from-run", type=click.Path(path_type=Path), help="Run folder with cho_channels measurements.")
 @click.option("--metric", help="Key of the channel measurements, if the run holds several.")
@@ -54,6 +60,7 @@ def _characteristics(options: dict[str, Any]) -> dict[str, Any]:
     """Simulate and analyse studies."""
     from validation.reader_study.judgement import Claim
     from validation.reader_study.operating import StudySize, operating_characteristics
+    from validation.reader_study.sessions import Sessions
 
     model, source = _model(options)
     size = StudySize(
@@ -62,6 +69,15 @@ def _characteristics(options: dict[str, Any]) -> dict[str, Any]:
         positives=options["positives"],
         groups=options["groups"],
     )
+    sessions = None
+    if options["sessions"] is not None:
+        sessions = Sessions(
+            layout=options["sessions"],
+            drift=options["drift"],
+            memory=options["memory"],
+            half_life_days=options["half_life"],
+            washout_days=options["washout"],
+        )
     found = operating_characteristics(
         model,
         size,
@@ -72,6 +88,7 @@ def _characteristics(options: dict[str, Any]) -> dict[str, Any]:
         claim=Claim(options["hypothesis"]),
         margin=options["margin"],
         alpha=options["alpha"],
+        sessions=sessions,
         device=options["device"],
     )
     return {
@@ -80,6 +97,7 @@ def _characteristics(options: dict[str, Any]) -> dict[str, Any]:
         "method": options["method"],
         "covariance": options["covariance"] if options["method"] == "or" else "unbiased",
         "hypothesis": {"type": options["hypothesis"], "margin": options["margin"], "alpha": options["alpha"]},
+        "sessions": None if sessions is None else asdict(sessions) | {"remembered": sessions.remembered},
         "seed": options["seed"],
         **found.to_dict(),
     }

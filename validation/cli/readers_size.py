@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from validation.cli.readers_endpoints import ENDPOINTS
+
 
 @click.command("size")
 @click.option("--pilot", type=click.Path(path_type=Path), help="Scores of a fully crossed pilot.")
@@ -15,7 +17,13 @@ import click
 @click.option("--parameters", type=click.Path(path_type=Path), help="YAML of published parameters.")
 @click.option("--conjecture", type=(float, float), help="AUC and range of the readers' AUCs, such as 0.85 0.1.")
 @click.option("--within", type=float, default=0.0, help="Range of one reader reading twice, with --conjecture.")
-@click.option("--effect", type=float, required=True, help="True difference of the AUCs.")
+@click.option("--truth", type=click.Path(path_type=Path), help="Table of lesions; the pilot is then a table of marks.")
+@click.option("--endpoint", type=click.Choice(ENDPOINTS), help="With --pilot.  [default: auc; wafroc with --truth]")
+@click.option("--threshold", type=float, help="Ratings from this value up count as positive decisions.")
+@click.option("--at", type=float, default=0.9, show_default=True, help="The fixed specificity or sensitivity.")
+@click.option("--band", type=(float, float), default=(0.8, 1.0), show_default=True, help="Band of a partial area.")
+@click.option("--band-of", type=click.Choice(["specificity", "sensitivity"]), default="specificity", show_default=True)
+@click.option("--effect", type=float, required=True, help="True difference of the endpoint, such as of the AUC.")
 @click.option("--reader-count", "reader_count", type=int, help="Number of readers.")
 @click.option("--cases", type=int, help="All cases, in the pilot's mix: gives the power.")
 @click.option("--negatives", type=int, help="Non-diseased cases (with --positives): gives the power.")
@@ -91,9 +99,11 @@ def _size(options: dict[str, Any]) -> dict[str, Any]:
         alpha=options["alpha"],
         effects=effects,
         df=df,
+        bounded=pilot.endpoint not in ("mean_score", "false_marks", "false_marks_all"),
     )
     record: dict[str, Any] = {
         "source": pilot.source,
+        "endpoint": pilot.endpoint,
         "parameters": pilot.parameters.to_dict(),
         "target": {"effect": target.effect, "hypothesis": target.claim.value, "margin": target.margin}
         | {"alpha": target.alpha, "effects": effects.value, "power": options["goal"]},
@@ -136,7 +146,9 @@ def _size(options: dict[str, Any]) -> dict[str, Any]:
 def _pilot(options: dict[str, Any]) -> Any:
     """Return the pilot from the one source given."""
     from validation.errors import UsageProblem
-    from validation.reader_study.pilots import conjectured_pilot, pilot_from_scores, read_parameters
+    from validation.reader_study.marks import read_marks
+    from validation.reader_study.pilots import conjectured_pilot, pilot_from_marks, pilot_from_scores, read_parameters
+    from validation.reader_study.plan import NO_TRUTH, AnalysisPlan
     from validation.reader_study.tables import read_scores
 
     given = [name for name in ("pilot", "parameters", "conjecture") if options[name]]
@@ -147,8 +159,21 @@ def _pilot(options: dict[str, Any]) -> Any:
             where="--pilot",
             action="Give exactly one of them.",
         )
+    settings = {key: options[key] for key in ("threshold", "at", "band", "band_of")}
+    endpoint: Any = options["endpoint"] or ("auc" if options["truth"] is None else "wafroc")
+    if not options["pilot"] and endpoint != "auc":
+        raise UsageProblem(
+            "published and conjectured parameters are those of the AUC.",
+            code="RDR-022",
+            where="--endpoint",
+            action="Give --pilot with the scores or marks of a pilot.",
+        )
     if options["pilot"]:
-        return pilot_from_scores(read_scores(options["pilot"]), options["modalities"] or None)
+        plan = AnalysisPlan(endpoint=endpoint, **settings)
+        if options["truth"] is not None:
+            return pilot_from_marks(read_marks(options["pilot"], options["truth"]), plan, options["modalities"] or None)
+        scores = read_scores(options["pilot"], need_truth=endpoint not in NO_TRUTH)
+        return pilot_from_scores(scores, options["modalities"] or None, plan)
     if options["parameters"]:
         return read_parameters(options["parameters"])
     auc, spread = options["conjecture"]

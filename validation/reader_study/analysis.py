@@ -14,7 +14,7 @@ from validation.reader_study.conventions import conventions
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import NESTED, Design, inspect, look_alikes, one_class_readers
 from validation.reader_study.obuchowski_rockette import Effects
-from validation.reader_study.plan import LOCALISATION, AnalysisPlan
+from validation.reader_study.plan import AnalysisPlan, needs_no_marks
 from validation.reader_study.rows import multiplicity
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
@@ -99,18 +99,12 @@ def analyse(scores: ReaderScores, plan: AnalysisPlan | None = None) -> Analysis:
         If the control is not one of the modalities.
     """
     plan = plan or AnalysisPlan()
-    if plan.endpoint in LOCALISATION:
-        raise UsageProblem(
-            f"{plan.endpoint} is a figure of marks and lesions, and a table of scores has neither.",
-            code="RDR-011",
-            where="--endpoint",
-            action="Give the table of marks as SCORES, and --truth with the table of lesions.",
-        )
+    needs_no_marks(plan.endpoint)
     if plan.standalone is not None:
         return _against_readers(scores, plan, plan.standalone)
     design = inspect(scores)
     method = plan.method if plan.method != "auto" else "or" if design.type == "fully_crossed" else "ustat"
-    _refuse(scores, design, method, plan)
+    refuse_impossible(scores, design, method, plan)
     pairs = pairs_of_modalities(scores, plan.control)
     parts = (
         analyse_arbitrary(scores, plan, pairs) if method == "ustat" else analyse_crossed(scores, plan, method, pairs)
@@ -145,7 +139,7 @@ def pairs_of_modalities(scores: ReaderScores, control: str | None) -> tuple[list
     return others, [b] * len(others)
 
 
-def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPlan) -> None:
+def refuse_impossible(scores: ReaderScores, design: Design, method: str, plan: AnalysisPlan) -> None:
     """Raise where the data do not allow the analysis at all."""
     if method not in design.allowed:
         raise DataProblem(
@@ -156,6 +150,14 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
             why="Its mean squares and covariances are averages over a complete table; on any other they estimate "
             "something else.",
             action="Use --method ustat, which is valid for any design, or complete the readings.",
+        )
+    if method == "ustat" and plan.effects is Effects.RRFC:
+        raise DataProblem(
+            f"a {design.type.replace('_', ' ')} design is analysed by U-statistics, which take cases as random.",
+            code="RDR-013",
+            where="--cases",
+            why="The mean squares that stand for fixed cases are those of a complete table.",
+            action="Use --cases random.",
         )
     if method == "or" and design.type in NESTED and (plan.endpoint, plan.covariance) not in _FOR_NESTED:
         raise DataProblem(
@@ -170,6 +172,7 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
         "sensitivity": {"diseased": short["diseased"]},
         "specificity": {"non-diseased": short["non-diseased"]},
         "mean_score": {"rated": design.n_cases},
+        "preference": {"rated": design.n_cases},
     }.get(plan.endpoint, short)
     for label, count in needed.items():
         if count < 2:
@@ -197,7 +200,9 @@ def _refuse(scores: ReaderScores, design: Design, method: str, plan: AnalysisPla
 def _conventions(plan: AnalysisPlan, method: str, *, nested: bool) -> str:
     """Return the definitions that were followed."""
     parts = [method]
-    if method != "ustat":
+    if method == "ustat":
+        parts += ["ustat_fixed"] if plan.effects is Effects.FRRC else []
+    else:
         parts += {Effects.FRRC: ["fixed_readers"], Effects.RRFC: ["fixed_cases"], Effects.RRRC: []}[plan.effects]
     if nested and method == "or":
         parts.append("nested")
@@ -212,7 +217,7 @@ def _against_readers(scores: ReaderScores, plan: AnalysisPlan, name: str) -> Ana
     """Compare a standalone system with the average reader."""
     study = system_as_reader(scores, name)
     design = inspect(study)
-    _refuse(study, design, "or", plan)
+    refuse_impossible(study, design, "or", plan)
     parts = analyse_standalone(study, plan, name)
     warnings = parts.pop("warnings")
     effects = ["fixed_cases"] if plan.effects is Effects.RRFC else []

@@ -9,8 +9,8 @@ import numpy as np
 
 from validation.reader_study.covariance import covariance_of_moments
 from validation.reader_study.measured import study_products
-from validation.reader_study.obuchowski_rockette import Contrast
-from validation.reader_study.plan import AnalysisPlan
+from validation.reader_study.obuchowski_rockette import Contrast, Effects
+from validation.reader_study.plan import NO_TRUTH, AnalysisPlan
 from validation.reader_study.rows import (
     Pairs,
     difference_rows,
@@ -25,8 +25,10 @@ from validation.reader_study.ustatistics import COMPONENTS, Array, Moments, diff
 
 def analyse_arbitrary(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) -> dict[str, Any]:
     """Return the parts of a U-statistic analysis: modalities, differences, readers, components, anova, warnings."""
-    lone = lone_readers(scores)
     products = study_products(scores, plan)
+    if plan.effects is Effects.FRRC:
+        return _fixed_readers(scores, plan, pairs, products)
+    lone = lone_readers(scores)
     study = moments(*(study_products(with_twins(scores, lone), plan) if lone else products))
     means = single(study)
     if len(lone) == len(scores.modalities):
@@ -41,9 +43,36 @@ def analyse_arbitrary(scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs) ->
         "differences": difference_rows(scores, contrasts, plan, pairs) if contrasts is not None else [],
         "readers": reader_rows(scores, values, variance, plan),
         "reader_differences": reader_difference_rows(scores, reader_contrasts, plan, pairs) if several else [],
-        "components": component_tables(scores, study, pairs),
+        "components": component_tables(scores, study, pairs, forms=plan.endpoint not in NO_TRUTH),
         "anova": {},
         "warnings": _warnings(scores, study, lone, contrasts),
+    }
+
+
+def _fixed_readers(
+    scores: ReaderScores, plan: AnalysisPlan, pairs: Pairs, products: tuple[Any, Any, Array, Array]
+) -> dict[str, Any]:
+    """Return the parts of an analysis of these very readers: means weighted by comparisons, varying over cases."""
+    numerator, denominator, values, counts = products
+    R, M = len(scores.readers), len(scores.modalities)
+    weight = counts[0] / counts[0].sum(axis=0)
+    cov = covariance_of_moments(numerator, denominator)[0].reshape(R, M, R, M)
+    between = np.einsum("rm,sn,rmsn->mn", weight, weight, cov)
+    mean = (np.nan_to_num(values[0]) * weight).sum(axis=0)
+    first, second = pairs
+    spread = between[first, first] + between[second, second] - 2 * between[first, second]
+    own, several = np.diagonal(between), bool(first)
+    means = Contrast(mean[None], own[None], np.full((1, M), np.inf))
+    contrasts = Contrast((mean[first] - mean[second])[None], spread[None], np.full((1, len(first)), np.inf))
+    each, variance, by_reader = _by_reader(*products[:3], pairs)
+    return {
+        "modalities": modality_rows(scores, means, plan),
+        "differences": difference_rows(scores, contrasts, plan, pairs) if several else [],
+        "readers": reader_rows(scores, each, variance, plan),
+        "reader_differences": reader_difference_rows(scores, by_reader, plan, pairs) if several else [],
+        "components": {f"variance_of_cases {name}": number(v) for name, v in zip(scores.modalities, own, strict=True)},
+        "anova": {},
+        "warnings": [] if several else ["one modality: there is no difference to test"],
     }
 
 
@@ -82,8 +111,8 @@ def with_twins(scores: ReaderScores, lone: dict[int, int]) -> ReaderScores:
     )
 
 
-def component_tables(scores: ReaderScores, study: Moments, pairs: Pairs) -> dict[str, Any]:
-    """Return moments (BDG), components (BCK), and for complete tables OR, DBM and mean-square forms."""
+def component_tables(scores: ReaderScores, study: Moments, pairs: Pairs, *, forms: bool = True) -> dict[str, Any]:
+    """Return moments (BDG), components (BCK), and for complete tables of two classes OR, DBM and mean-square forms."""
     rows = []
     M = len(scores.modalities)
     for a, b in [(m, m) for m in range(M)] + list(zip(*pairs, strict=True)):
@@ -98,7 +127,7 @@ def component_tables(scores: ReaderScores, study: Moments, pairs: Pairs) -> dict
                 "components": dict(zip(COMPONENTS, study.components(biased=biased)[0, a, b].tolist(), strict=True)),
                 "component_weights": dict(zip(COMPONENTS, study.component_weights()[0, a, b].tolist(), strict=True)),
             }
-            if scores.read.all() and len(scores.readers) > 1:
+            if forms and scores.read.all() and len(scores.readers) > 1:
                 row |= other_forms(
                     study, a, b, int((~scores.positive).sum()), int(scores.positive.sum()), biased=biased
                 )

@@ -11,18 +11,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from validation.errors import DataProblem, UsageProblem
-from validation.reader_study.analysis import Analysis, pairs_of_modalities
+from validation.reader_study.analysis import Analysis, pairs_of_modalities, refuse_impossible
 from validation.reader_study.checks import study_checks
+from validation.reader_study.clustered_arbitrary import PatientProducts, analyse_patients
 from validation.reader_study.conventions import conventions
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import inspect
 from validation.reader_study.figures import case_values
-from validation.reader_study.measured import Measured
+from validation.reader_study.measured import SHARES, Measured
+from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+_LABELS = {"sensitivity": "diseased", "specificity": "non-diseased"}
 
 
 def patients_of(table: pd.DataFrame, column: str, scores: ReaderScores) -> Index:
@@ -47,7 +50,9 @@ def patients_of(table: pd.DataFrame, column: str, scores: ReaderScores) -> Index
 
 
 def analyse_clustered(scores: ReaderScores, patients: Index, plan: AnalysisPlan) -> Analysis:
-    """Analyse a fully crossed study whose cases (lesions, regions) are grouped in patients.
+    """Analyse a study whose cases (lesions, regions) are grouped in patients.
+
+    Fully crossed studies by Obuchowski-Rockette, others (or if planned) by U-statistics over patients.
 
     Parameters
     ----------
@@ -61,27 +66,87 @@ def analyse_clustered(scores: ReaderScores, patients: Index, plan: AnalysisPlan)
     UsageProblem
         For endpoints and covariances other than those of :func:`measure_clustered`.
     """
-    if plan.method not in ("auto", "or") or plan.standalone is not None:
+    method = plan.method if plan.method != "auto" else "or" if scores.read.all() else "ustat"
+    if method == "dbm" or plan.standalone is not None:
         raise UsageProblem(
-            "several lesions per patient are analysed by Obuchowski-Rockette.",
+            "several lesions per patient are analysed by Obuchowski-Rockette or U-statistics.",
             code="RDR-011",
             where="--clusters",
-            action="Use --method or, without --standalone.",
+            action="Use --method or, or ustat, without --standalone.",
         )
     design = inspect(scores)
-    if not scores.read.all():
-        raise _refused(f"{design.missing_cells} cells were not read.", "Complete the readings.")
+    refuse_impossible(scores, design, method, plan)
     pairs = pairs_of_modalities(scores, plan.control)
-    parts = analyse_crossed(scores, plan, "or", pairs, measured=measure_clustered(scores, patients, plan))
+    if method == "or":
+        parts = analyse_crossed(scores, plan, "or", pairs, measured=measure_clustered(scores, patients, plan))
+    else:
+        parts = analyse_patients(scores, patient_products(scores, patients, plan), plan, pairs)
     warnings = parts.pop("warnings")
     K = int(patients.max()) + 1
     if len(scores.cases) == K:
         warnings.append("every patient has one case: the analysis is that of independent cases")
     if K < 30:
         warnings.append(f"{K} patients: covariances over so few clusters are themselves uncertain")
-    used = ["or", "clustered", *(["decisions"] if plan.endpoint in ("sensitivity", "specificity") else []), "test"]
+    used = ["or", "clustered"] if method == "or" else ["patients"]
+    used += (
+        {Effects.FRRC: ["fixed_readers"], Effects.RRFC: ["fixed_cases"]}.get(plan.effects, []) if method == "or" else []
+    )
+    used += ["decisions"] if plan.endpoint in ("sensitivity", "specificity") else []
     return Analysis(
-        plan, design, "or", **parts, convention=conventions(*used), warnings=warnings, checks=study_checks(scores, plan)
+        plan,
+        design,
+        method,
+        **parts,
+        convention=conventions(*used, "test"),
+        warnings=warnings,
+        checks=study_checks(scores, plan),
+    )
+
+
+def patient_products(scores: ReaderScores, patients: Index, plan: AnalysisPlan) -> PatientProducts:
+    """Return comparisons and products of comparisons without a common patient; any design.
+
+    ``auc`` compares lesions of different patients only; shares are averages of single decisions or ratings.
+
+    Raises
+    ------
+    DataProblem
+        If fewer than two patients have cases of a class.
+    UsageProblem
+        For another endpoint.
+    """
+    K = int(patients.max()) + 1
+    if plan.endpoint == "auc":
+        apart = ~np.eye(K, dtype=bool)
+        sums, counts = (table * apart for table in _pair_table(scores, patients, K))
+        _enough(counts.sum(axis=(0, 2)) > 0, "diseased")
+        _enough(counts.sum(axis=(0, 1)) > 0, "non-diseased")
+        return PatientProducts(
+            total=sums.sum(axis=(1, 2)),
+            count=counts.sum(axis=(1, 2)),
+            free_total=_free_products(sums),
+            free_count=_free_products(counts),
+            patients=K,
+        )
+    if plan.endpoint not in SHARES:
+        raise UsageProblem(
+            f"{plan.endpoint} of several lesions per patient needs a complete table.",
+            code="RDR-011",
+            where="--clusters",
+            action="Use auc or a share (sensitivity, preference, ...), or complete the readings.",
+        )
+    correct = case_values(scores, plan.endpoint, plan.threshold)
+    correct = correct.reshape(-1, correct.shape[-1])
+    member = np.eye(K)[patients[_cases_of(scores, plan)]]
+    hits, sizes = np.nan_to_num(correct) @ member, (~np.isnan(correct)).astype(float) @ member
+    _enough(sizes.sum(axis=0) > 0, _LABELS.get(plan.endpoint, "rated"))
+    total, count = hits.sum(axis=1), sizes.sum(axis=1)
+    return PatientProducts(
+        total=total,
+        count=count,
+        free_total=np.outer(total, total) - hits @ hits.T,
+        free_count=np.outer(count, count) - sizes @ sizes.T,
+        patients=K,
     )
 
 
@@ -92,8 +157,8 @@ def measure_clustered(scores: ReaderScores, patients: Index, plan: AnalysisPlan)
     - ``auc`` with ``jackknife``: all pairs; patients are deleted one by one;
     - ``auc`` with ``unbiased``: pairs of two different patients only, and the unbiased U-statistic variance over
       patients (as NestMRMC): pairs within a patient are compared more easily or less, and are another estimand;
-    - ``sensitivity``, ``specificity`` (and ``mean_score``) with ``delong``: ratio of sums over patients, linearised;
-      with ``jackknife``: patients deleted one by one.
+    - ``sensitivity``, ``specificity``, ``mean_score``, ``preference`` with ``delong``: ratio of sums over patients,
+      linearised; with ``jackknife``: patients deleted one by one.
 
     References
     ----------
@@ -111,25 +176,23 @@ def measure_clustered(scores: ReaderScores, patients: Index, plan: AnalysisPlan)
     Q, K = shape[1] * shape[2], int(patients.max()) + 1
     if plan.endpoint == "auc" and plan.covariance != "bootstrap":
         values, covariance = _auc(scores, patients, K, plan.covariance)
-    elif plan.endpoint in ("sensitivity", "specificity", "mean_score") and plan.covariance in ("delong", "jackknife"):
-        chosen = {"sensitivity": scores.positive, "specificity": ~scores.positive}.get(
-            plan.endpoint, np.ones(len(scores.cases), dtype=bool)
-        )
+    elif plan.endpoint in SHARES and plan.covariance in ("delong", "jackknife"):
         correct = case_values(scores, plan.endpoint, plan.threshold).reshape(Q, -1)
-        values, covariance = _share(correct, patients[chosen], K, plan)
+        values, covariance = _share(correct, patients[_cases_of(scores, plan)], K, plan)
     else:
         raise UsageProblem(
             f"{plan.endpoint} with {plan.covariance} covariance is not defined for several lesions per patient.",
             code="RDR-011",
             where="--clusters",
-            action="Use auc, sensitivity, specificity or mean_score with delong or jackknife; auc also with unbiased.",
+            action="Use auc or a share (sensitivity, preference, ...) with delong or jackknife; auc also unbiased.",
         )
     return Measured(values.reshape(shape), covariance[None], cases=K)
 
 
 def _auc(scores: ReaderScores, patients: Index, K: int, method: str) -> tuple[Array, Array]:
     """Return AUCs ``(Q,)`` and their covariance over patients."""
-    sums, counts = _pair_table(scores, patients, K)
+    sums, by_reading = _pair_table(scores, patients, K)
+    counts = by_reading[0]  # the table is complete
     _enough(counts.sum(axis=1) > 0, "diseased")
     _enough(counts.sum(axis=0) > 0, "non-diseased")
     if method == "unbiased":
@@ -157,8 +220,17 @@ def _auc(scores: ReaderScores, patients: Index, K: int, method: str) -> tuple[Ar
     return area, covariance
 
 
+def _cases_of(scores: ReaderScores, plan: AnalysisPlan) -> NDArray[np.bool_]:
+    """Return the cases that a share is over."""
+    everyone = np.ones(len(scores.cases), dtype=bool)
+    return {"sensitivity": scores.positive, "specificity": ~scores.positive}.get(plan.endpoint, everyone)
+
+
 def _pair_table(scores: ReaderScores, patients: Index, K: int) -> tuple[Array, Array]:
-    """Return sums of comparisons ``(Q, K, K)`` by patients of the diseased and the other case, and their numbers."""
+    """Return sums of comparisons ``(Q, K, K)`` by patients of the diseased and the other case, and their numbers.
+
+    What was not read (NaN) is neither larger nor equal, and is not counted.
+    """
     flat = scores.score.reshape(-1, len(scores.cases))
     at1, at0 = patients[scores.positive], patients[~scores.positive]
     member1, member0 = np.eye(K)[at1], np.eye(K)[at0]
@@ -167,8 +239,9 @@ def _pair_table(scores: ReaderScores, patients: Index, K: int) -> tuple[Array, A
         x, y = row[scores.positive][:, None], row[~scores.positive][None]
         kernel = ((x > y).astype(np.float64) + (x >= y)) / 2
         sums[q] = member1.T @ kernel @ member0
-    n1, n0 = _sizes(scores, patients, K)
-    return sums, np.outer(n1, n0)
+    read = (~np.isnan(flat)).astype(np.float64)
+    n1, n0 = read[:, scores.positive] @ member1, read[:, ~scores.positive] @ member0
+    return sums, n1[:, :, None] * n0[:, None, :]
 
 
 def _sizes(scores: ReaderScores, patients: Index, K: int) -> tuple[Array, Array]:
@@ -194,7 +267,7 @@ def _share(correct: Array, patients: Index, K: int, plan: AnalysisPlan) -> tuple
     member = np.eye(K)[patients]
     sizes = member.sum(axis=0)
     here = sizes > 0
-    _enough(here, {"sensitivity": "diseased", "specificity": "non-diseased"}.get(plan.endpoint, "rated"))
+    _enough(here, _LABELS.get(plan.endpoint, "rated"))
     hits, sizes = (correct @ member)[:, here], sizes[here]
     n, G = sizes.sum(), len(sizes)
     value = hits.sum(axis=1) / n

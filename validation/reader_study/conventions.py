@@ -36,6 +36,11 @@ _PARTS = {
         "one "
         "reader alone is a fixed system: its variance is that over cases."
     ),
+    "ustat_fixed": (
+        "Fixed readers: the variance is that over cases of the mean of these readers, weighted by their comparisons, "
+        "with the normal law; for two modalities and complete tables it equals Obuchowski-Rockette with unbiased "
+        "covariance."
+    ),
     "fitted": (
         "Fitted curves: maximum likelihood on rating categories with free thresholds (binormal: "
         "doi:10.1016/0022-2496(69)90019-4; proper: Metz & Pan 1999), jackknife covariance with every curve "
@@ -46,6 +51,13 @@ _PARTS = {
         "Several lesions per patient: covariances of the figures are taken over patients (Obuchowski 1997, "
         "doi:10.2307/2533958; Rao & Scott 1992, doi:10.2307/2532311). With unbiased covariance the AUC compares "
         "lesions of different patients only, as NestMRMC does; otherwise all pairs count."
+    ),
+    "patients": (
+        "Several lesions per patient in a table that is not complete: U-statistics over patients. The product of two "
+        "means is estimated from comparisons that share neither a reader nor a patient; AUC compares lesions of "
+        "different patients only, comparisons are weighted equally. Degrees of freedom after Satterthwaite: what "
+        "different readers share has patients - 1, the rest readers - 1. No other tool was found to do this; it is "
+        "checked by simulation, and against the U-statistics of independent cases."
     ),
     "standalone": (
         "System against readers: each reader's difference from the system is analysed as one modality "

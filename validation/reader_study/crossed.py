@@ -19,7 +19,7 @@ from validation.reader_study.obuchowski_rockette import (
     pooled_error,
     reader_differences,
 )
-from validation.reader_study.plan import AnalysisPlan
+from validation.reader_study.plan import NO_TRUTH, AnalysisPlan
 from validation.reader_study.rows import (
     Pairs,
     difference_rows,
@@ -137,8 +137,8 @@ def _warnings(study: ObuchowskiRockette, plan: AnalysisPlan) -> list[str]:
     if study.modalities == 1:
         found.append("one modality: there is no difference to test")
     for name, value in (("reader", study.var_r), ("reader by modality", study.var_tr)):
-        if np.isfinite(value[0]) and value[0] < 0:
+        if np.isfinite(value[0]) and value[0] < 0 and plan.endpoint != "preference":  # its reader means are all 1/2
             found.append(f"the variance component of {name} is estimated as negative, and left so; read it as small")
-    if plan.endpoint != "mean_score" and study.values.min() >= 1:
+    if plan.endpoint not in NO_TRUTH and study.values.min() >= 1:
         found.append("every reader was perfect on every case: the sampling variance is not estimable")
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from validation.errors import DataProblem
+from validation.errors import DataProblem, UsageProblem
 from validation.reader_study.scores import ReaderScores
 
 Array = NDArray[np.float64]
@@ -20,6 +20,10 @@ Figure = Callable[[Array, Bools], float]
 def case_values(scores: ReaderScores, endpoint: str, threshold: float | None) -> Array:
     """Return what the endpoint averages over readings: the score for ``mean_score``, else whether it was correct.
 
+    For ``preference``: 1 where the case was rated higher than under the other of two modalities, 0.5 where equally, so
+    that the difference of the modalities is the share of cases better under the first less that better under the
+    second: an ordinal comparison of pairs, whatever the distances on the scale.
+
     1.0 for a correct decision, 0.0 for a wrong one, NaN for none: ``(reader, modality, case)``.
 
     Sensitivity looks at diseased cases, specificity at the others. Recorded decisions are used; a threshold of the
@@ -29,9 +33,22 @@ def case_values(scores: ReaderScores, endpoint: str, threshold: float | None) ->
     ------
     DataProblem
         If there are neither decisions nor a threshold, or decisions are missing for readings that have a score.
+    UsageProblem
+        If a preference is asked of other than two modalities.
     """
     if endpoint == "mean_score":
         return scores.score
+    if endpoint == "preference":
+        if len(scores.modalities) != 2:
+            raise UsageProblem(
+                f"a preference is between two modalities, and the table has {len(scores.modalities)}.",
+                code="RDR-011",
+                where="--endpoint",
+                action="Keep the rows of two modalities.",
+            )
+        first, second = scores.score[:, 0], scores.score[:, 1]
+        better = np.where(np.isnan(first + second), np.nan, (first > second) + 0.5 * (first == second))
+        return np.stack([better, 1 - better], axis=1)
     if scores.decision is not None and threshold is None:
         lost = int((np.isnan(scores.decision) & scores.read).sum())
         if lost:

@@ -19,7 +19,7 @@ from validation.reader_study.figures import height_of, mean_height_of
 from validation.reader_study.judgement import Claim
 from validation.reader_study.marks import MarkedStudy
 from validation.reader_study.measured import Measured
-from validation.reader_study.plan import FEWER_ARE_BETTER, LOCALISATION, AnalysisPlan
+from validation.reader_study.plan import FEWER_ARE_BETTER, AnalysisPlan, needs_marks
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
 Array = NDArray[np.float64]
@@ -39,12 +39,13 @@ def analyse_marks(study: MarkedStudy, plan: AnalysisPlan) -> Analysis:
         If there are fewer than two cases of a class.
     """
     method = "or" if plan.method == "auto" else plan.method
-    if plan.endpoint not in LOCALISATION or method == "ustat" or plan.covariance != "jackknife":
+    needs_marks(plan.endpoint)
+    if method == "ustat" or plan.covariance != "jackknife":
         raise UsageProblem(
-            "marks are analysed for localisation endpoints, by --method or or dbm with jackknife covariance.",
+            "marks are analysed by Obuchowski-Rockette or DBM with jackknife covariance.",
             code="RDR-011",
-            where="--endpoint",
-            action=f"Use one of {', '.join(LOCALISATION)}.",
+            where="--method",
+            action="Use --method or, or dbm, with --covariance jackknife.",
         )
     one_sided = plan.claim is not Claim.SUPERIORITY or plan.margin > 0 or plan.control or plan.standalone
     if plan.endpoint in FEWER_ARE_BETTER and one_sided:

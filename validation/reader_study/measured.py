@@ -22,7 +22,7 @@ from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 from validation.reader_study.ustatistics import Array
 
-SHARES = ("sensitivity", "specificity", "mean_score")  # averages over cases
+SHARES = ("sensitivity", "specificity", "mean_score", "preference")  # averages over cases
 ROC_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity", "expected_utility")
 
 

@@ -22,6 +22,7 @@ from validation.reader_study.obuchowski_rockette import Contrast, Effects, compo
 from validation.reader_study.pairs import PairSums, empirical_auc, pair_sums
 from validation.reader_study.roe_metz import RoeMetz, simulate_batches
 from validation.reader_study.roe_metz_theory import theory_moments, theory_variance
+from validation.reader_study.sessions import Sessions
 from validation.reader_study.ustatistics import difference, moments
 
 Array = NDArray[np.float64]
@@ -90,7 +91,7 @@ class OperatingCharacteristics:
     mean_difference, true_difference
         Of the figures of merit, first modality less second.
     mean_variance, empirical_variance, true_variance
-        Of the difference: mean of the estimates, variance over trials, and exact.
+        Of the difference: mean of the estimates, variance over trials, and exact (``None`` with effects of sessions).
     mean_df
         Mean degrees of freedom, those above 1e6 counted as 1e6.
     """
@@ -103,7 +104,7 @@ class OperatingCharacteristics:
     true_difference: float
     mean_variance: float
     empirical_variance: float
-    true_variance: float
+    true_variance: float | None
     mean_df: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,11 +179,13 @@ def operating_characteristics(
     margin: float = 0.0,
     alpha: float = 0.05,
     directed: bool = False,
+    sessions: Sessions | None = None,
     device: str = "cpu",
 ) -> OperatingCharacteristics:
     """Simulate and analyse studies, and count conclusions about the first modality less the second.
 
-    Memory does not grow with ``trials``. Rules are those of :func:`validation.reader_study.judgement.compare`.
+    Memory does not grow with ``trials``. Rules are those of :func:`validation.reader_study.judgement.compare`. With
+    ``sessions`` the true difference stays that of the model, so that bias and lost coverage show what they do.
 
     Raises
     ------
@@ -198,6 +201,7 @@ def operating_characteristics(
         )
     import torch
 
+    generator = torch.Generator(device=device).manual_seed(seed + 1)  # sessions leave the drawn studies as they are
     unread = torch.as_tensor(~size.read(), device=device)[:, None, :]
     parts = []
     for batch in simulate_batches(
@@ -209,7 +213,8 @@ def operating_characteristics(
         seed=seed,
         device=device,
     ):
-        scores = batch if size.groups == 1 else batch.masked_fill(unread, torch.nan)
+        scores = batch if sessions is None else sessions.applied(batch, size.positive, generator)
+        scores = scores if size.groups == 1 else scores.masked_fill(unread, torch.nan)
         parts.append(analyse_batch(scores, size, method=method, covariance=covariance))
     estimate, variance, df = (
         np.concatenate([getattr(p, name) for p in parts])[:, 0] for name in ("estimate", "variance", "df")
@@ -229,7 +234,7 @@ def operating_characteristics(
         true_difference=truth,
         mean_variance=float(variance.mean()),
         empirical_variance=float(estimate.var(ddof=1)),
-        true_variance=float(exact[0, 0] + exact[1, 1] - 2 * exact[0, 1]),
+        true_variance=None if sessions else float(exact[0, 0] + exact[1, 1] - 2 * exact[0, 1]),
         mean_df=float(np.minimum(df, 1e6).mean()),
     )
 

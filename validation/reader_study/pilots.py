@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.errors import DataProblem, UsageProblem
-from validation.reader_study.covariance import jackknife_auc_covariance, product_moments
+from validation.reader_study.localisation import measure_marks
+from validation.reader_study.marks import MarkedStudy
+from validation.reader_study.measured import SHARES, measure, study_products
 from validation.reader_study.obuchowski_rockette import ObuchowskiRockette, components
-from validation.reader_study.pairs import empirical_auc, pair_sums
+from validation.reader_study.plan import NO_TRUTH, AnalysisPlan, Endpoint, needs_marks, needs_no_marks
 from validation.reader_study.roe_metz import RoeMetz
 from validation.reader_study.roe_metz_theory import RocketteParameters, calibrated, rockette_parameters
 from validation.reader_study.scores import ReaderScores
@@ -41,6 +43,8 @@ class Pilot:
         Reader by modality component of the same U-statistics.
     source
         Where the variances come from, in words.
+    endpoint
+        What the variances are of.
     """
 
     parameters: RocketteParameters
@@ -48,15 +52,20 @@ class Pilot:
     by_class: Array | None
     var_reader_modality_ustat: float | None
     source: str
+    endpoint: Endpoint = "auc"
 
 
-def pilot_from_scores(scores: ReaderScores, modalities: tuple[str, str] | None = None) -> Pilot:
-    """Return the variances of a fully crossed pilot, empirical AUC with jackknife covariance.
+def pilot_from_scores(
+    scores: ReaderScores, modalities: tuple[str, str] | None = None, plan: AnalysisPlan | None = None
+) -> Pilot:
+    """Return the variances of a fully crossed pilot, with jackknife covariance; empirical AUC unless planned otherwise.
 
     Parameters
     ----------
     modalities
         The two to compare; may be omitted if the pilot has two.
+    plan
+        Names the endpoint and its settings (threshold, band, fixed specificity, ...).
 
     Raises
     ------
@@ -65,37 +74,80 @@ def pilot_from_scores(scores: ReaderScores, modalities: tuple[str, str] | None =
     UsageProblem
         If the modalities are not two of the pilot's.
     """
-    names = modalities or scores.modalities
-    if len(set(names)) != 2 or not set(names) <= set(scores.modalities):
+    plan = replace(plan or AnalysisPlan(), method="or", covariance="jackknife", standalone=None)
+    needs_no_marks(plan.endpoint)
+    study = scores.select(modalities=_two(modalities, scores.modalities))
+    n1 = int(study.positive.sum())
+    n0 = len(study.cases) - n1
+    smallest = n0 + n1 if plan.endpoint in NO_TRUTH else min(n0, n1)
+    if not study.read.all() or len(study.readers) < 2 or smallest < 3:
+        raise _unusable("the pilot is not fully crossed, or has fewer than two readers or three cases of a class.")
+    found = measure(study, plan)
+    by_class = reader = None
+    if plan.endpoint in ("auc", *SHARES):
+        bck = moments(*study_products(study, plan)).components()[0]
+        by_class = class_parts(bck)
+        reader = float((bck[0, 0, 3] + bck[1, 1, 3]) / 2 - bck[0, 1, 3])
+    R = len(study.readers)
+    return Pilot(
+        parameters=rockette_of(components(found.values, found.covariance), n0, n1),
+        readers=R,
+        by_class=by_class,
+        var_reader_modality_ustat=reader,
+        source=f"pilot of {R} readers, {n0} non-diseased and {n1} diseased cases",
+        endpoint=plan.endpoint,
+    )
+
+
+def pilot_from_marks(study: MarkedStudy, plan: AnalysisPlan, modalities: tuple[str, str] | None = None) -> Pilot:
+    """Return the variances of a localisation figure of merit from a pilot of marks, with jackknife covariance.
+
+    Raises
+    ------
+    DataProblem
+        If the pilot has fewer than two readers or three cases of a class.
+    UsageProblem
+        If the modalities are not two of the pilot's.
+    """
+    needs_marks(plan.endpoint)
+    at = [study.modalities.index(name) for name in _two(modalities, study.modalities)]
+    n1 = int(study.positive.sum())
+    n0 = len(study.cases) - n1
+    R, M = len(study.readers), len(study.modalities)
+    if R < 2 or min(n0, n1) < 3:
+        raise _unusable("the pilot has fewer than two readers or three cases of a class.")
+    found = measure_marks(study, plan)
+    rows = [r * M + m for r in range(R) for m in at]
+    return Pilot(
+        parameters=rockette_of(components(found.values[:, :, at], found.covariance[:, rows][:, :, rows]), n0, n1),
+        readers=R,
+        by_class=None,
+        var_reader_modality_ustat=None,
+        source=f"pilot of {R} readers who marked {n0} non-diseased and {n1} diseased cases",
+        endpoint=plan.endpoint,
+    )
+
+
+def _two(modalities: tuple[str, str] | None, known: tuple[str, ...]) -> list[str]:
+    """Return the two modalities to compare."""
+    names = modalities or known
+    if len(set(names)) != 2 or not set(names) <= set(known):
         raise UsageProblem(
             "sizing compares two modalities of the pilot.",
             code="RDR-022",
             where="--modalities",
-            action=f"Name two of {', '.join(scores.modalities)}.",
+            action=f"Name two of {', '.join(known)}.",
         )
-    study = scores.select(modalities=list(names))
-    n1 = int(study.positive.sum())
-    n0 = len(study.cases) - n1
-    if not study.read.all() or len(study.readers) < 2 or min(n0, n1) < 3:
-        raise DataProblem(
-            "the pilot is not fully crossed, or has fewer than two readers or three cases of a class.",
-            code="RDR-022",
-            where="pilot",
-            why="Variance components for a plan come from complete tables; fewer readers say nothing about others.",
-            action="Complete the pilot, or give published or conjectured parameters.",
-        )
-    sums = pair_sums(study.score[None], study.positive, products=True)
-    values = empirical_auc(sums)
-    found = components(values, jackknife_auc_covariance(sums))
-    counts = np.full(values.shape, float(n0 * n1))
-    bck = moments(*product_moments(sums), values, counts).components()[0]
-    R = len(study.readers)
-    return Pilot(
-        parameters=rockette_of(found, n0, n1),
-        readers=R,
-        by_class=class_parts(bck),
-        var_reader_modality_ustat=float((bck[0, 0, 3] + bck[1, 1, 3]) / 2 - bck[0, 1, 3]),
-        source=f"pilot of {R} readers, {n0} non-diseased and {n1} diseased cases",
+    return list(names)
+
+
+def _unusable(what: str) -> DataProblem:
+    return DataProblem(
+        what,
+        code="RDR-022",
+        where="pilot",
+        why="Variance components for a plan come from complete tables; fewer readers say nothing about others.",
+        action="Complete the pilot, or give published or conjectured parameters.",
     )
 
 
@@ -296,7 +348,19 @@ def rescaled(pilot: Pilot, negatives: int, positives: int) -> tuple[float, float
 
     From the U-statistic parts of the pilot's scores where there are scores; else from the Roe-Metz model calibrated to
     the parameters, times the ratio of the given to the model's error variance.
+
+    Raises
+    ------
+    UsageProblem
+        For a figure that is no average over cases or pairs of cases: its variance is known at the pilot's mix only.
     """
+    if pilot.by_class is None and pilot.endpoint != "auc":
+        raise UsageProblem(
+            f"the variance of {pilot.endpoint} at another mix of cases than the pilot's is not known.",
+            code="RDR-022",
+            where="--prevalence",
+            action="Give --cases, in the pilot's mix.",
+        )
     if pilot.by_class is not None:
         found = pilot.by_class @ np.array([1 / negatives, 1 / positives, 1 / (negatives * positives)])
         return float(found[0]), float(found[1]), float(found[2]), float(found[3])

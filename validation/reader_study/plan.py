@@ -20,6 +20,7 @@ Endpoint = Literal[
     "binormal_auc",
     "proper_auc",
     "mean_score",
+    "preference",
     "wafroc",
     "afroc",
     "wafroc1",
@@ -50,6 +51,7 @@ LOCALISATION: tuple[Endpoint, ...] = (
     "false_marks_all",
 )
 FEWER_ARE_BETTER: tuple[Endpoint, ...] = ("false_marks", "false_marks_all")
+NO_TRUTH: tuple[Endpoint, ...] = ("mean_score", "preference")
 CURVE_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity", "expected_utility")
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]
@@ -63,7 +65,9 @@ class AnalysisPlan:
     ----------
     endpoint
         Figure of merit; those in ``LOCALISATION`` need marks.
-        ``mean_score`` is the mean rating over all cases, such as of image quality; no truth needed.
+        ``mean_score`` is the mean rating over all cases, such as of image quality; ``preference`` uses only the order
+        of two ratings of a case: the share of cases rated higher under one of two modalities, ties counting half. Both
+        need no truth.
     method
         ``or``, ``dbm``, ``ustat``; ``auto`` takes Obuchowski-Rockette for fully crossed designs and U-statistics for
         all others: a choice by the design, never by the result.
@@ -170,10 +174,32 @@ class AnalysisPlan:
                 where="--readers",
                 action="Use --readers random.",
             )
-        if self.method == "ustat" and self.effects is not Effects.RRRC:
+        if self.method == "ustat" and self.effects is Effects.RRFC:
             raise UsageProblem(
-                "the U-statistic method treats readers and cases as random.",
+                "the U-statistic method treats cases as random.",
                 code="RDR-011",
-                where="--readers",
-                action="Use --method or for fixed readers or fixed cases.",
+                where="--cases",
+                action="Use --method or for fixed cases.",
             )
+
+
+def needs_no_marks(endpoint: Endpoint) -> None:
+    """Refuse a figure of marks and lesions where there are scores only."""
+    if endpoint in LOCALISATION:
+        raise UsageProblem(
+            f"{endpoint} is a figure of marks and lesions, and a table of scores has neither.",
+            code="RDR-011",
+            where="--endpoint",
+            action="Give the table of marks, and --truth with the table of lesions.",
+        )
+
+
+def needs_marks(endpoint: Endpoint) -> None:
+    """Refuse a figure of scores where there are marks and lesions."""
+    if endpoint not in LOCALISATION:
+        raise UsageProblem(
+            f"{endpoint} is no figure of marks and lesions.",
+            code="RDR-011",
+            where="--endpoint",
+            action=f"Use one of {', '.join(LOCALISATION)}.",
+        )

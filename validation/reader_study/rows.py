@@ -183,7 +183,12 @@ def _compare_at(contrast: Contrast, place: tuple[int, ...], alpha: float) -> Com
 
 def _interval(found: Comparison, plan: AnalysisPlan) -> dict[str, Any]:
     """Return the estimate with an interval, cut to 0..1 unless the endpoint has a scale of its own."""
-    scales = {"mean_score": (-math.inf, math.inf), "false_marks": (0.0, math.inf), "expected_utility": (-math.inf, 1.0)}
+    scales = {
+        "mean_score": (-math.inf, math.inf),
+        "false_marks": (0.0, math.inf),
+        "false_marks_all": (0.0, math.inf),
+        "expected_utility": (-math.inf, 1.0),
+    }
     low, high = scales.get(plan.endpoint, (0.0, 1.0))
     return {
         "estimate": found.estimate,

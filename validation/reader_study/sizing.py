@@ -29,6 +29,8 @@ class Target:
     ----------
     effect
         True difference of the figure of merit, first less second; 0 is usual for non-inferiority and equivalence.
+    bounded
+        Whether the figure lies between 0 and 1, so that effect and margin lie within 1; mean ratings do not.
     claim, margin, alpha
         As in :class:`validation.reader_study.plan.AnalysisPlan`; ``alpha`` is two-sided.
     effects
@@ -44,10 +46,14 @@ class Target:
     alpha: float = 0.05
     effects: Effects = Effects.RRRC
     df: Literal["hillis", "rockette"] = "hillis"
+    bounded: bool = True
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.effect) and abs(self.effect) < 1 and 0 < self.alpha < 1 and 0 <= self.margin < 1):
-            raise _wrong("effect, margin and alpha must be numbers between -1 and 1, 0 and 1, 0 and 1.")
+        largest = max(abs(self.effect), self.margin)
+        if not (np.isfinite(largest) and self.margin >= 0 and 0 < self.alpha < 1):
+            raise _wrong("effect and margin must be finite, the margin not negative, and alpha between 0 and 1.")
+        if self.bounded and largest >= 1:
+            raise _wrong("effect and margin of a figure between 0 and 1 lie within 1.")
         if self.claim is not Claim.SUPERIORITY and not self.margin > 0:
             raise _wrong(f"{self.claim.value} needs a positive margin.")
         if self.claim is Claim.NON_INFERIORITY and self.effect <= -self.margin:
@@ -231,7 +237,9 @@ def power_interval(
 
     Pilots of the same size are drawn from the Roe-Metz model calibrated to the pilot (parametric bootstrap), each is
     analysed, and the percentiles of the powers they would have promised are the limits. The effect is held fixed: it is
-    a conjecture, not an estimate.
+    a conjecture, not an estimate. For endpoints other than the AUC no model of scores is at hand: the mean square of
+    reader by modality is drawn from its chi-square law, and error covariances are held, so that the interval is that
+    of the few readers of the pilot alone.
 
     A pilot without known readers (published or conjectured parameters) gives no interval, with the reason.
 
@@ -246,12 +254,21 @@ def power_interval(
     why = ""
     if pilot.readers is None:
         why = "the parameters come without the number of readers behind them, so their uncertainty is not known"
-    elif not all(0.5 < a < 1 for a in p.auc) or not p.var_error > 0:
+    elif pilot.endpoint == "auc" and (not all(0.5 < a < 1 for a in p.auc) or not p.var_error > 0):
         why = "the pilot's AUC or error variance allows no calibrated model"
     if why or pilot.readers is None:
         return Estimate(
             value=point.power, lower=None, upper=None, level=level, method=method, n=n, unit="1", reason=why
         )
+    scale = n * groups / cases
+    if pilot.endpoint != "auc":
+        known = p.var_error - p.cov1 - p.cov2 + p.cov3
+        df = pilot.readers - 1
+        drawn = (max(p.var_reader_modality, 0.0) + known) * np.random.default_rng(seed).chisquare(df, replicates) / df
+        held = (np.full(replicates, c * scale) for c in (p.var_error, p.cov1, p.cov2, p.cov3))
+        found = _power(target, readers, groups, drawn - known, *held)[0]
+        method = "Hillis, Obuchowski & Berbaum; chi-square law of MS(TR), error covariances held"
+        return _between(point, found, level=level, method=method, n=n)
     promised = []
     positive = np.arange(n) >= p.negatives
     for batch in simulate_batches(
@@ -264,10 +281,14 @@ def power_interval(
     ):
         sums = pair_sums(batch.numpy(), positive, products=False)
         study = components(empirical_auc(sums), jackknife_auc_covariance(sums))
-        scale = n * groups / cases
         terms = (t * scale for t in (study.variance, study.cov1, study.cov2, study.cov3))
         promised.append(_power(target, readers, groups, study.var_tr, *terms)[0])
-    lower, upper = np.quantile(np.concatenate(promised), [(1 - level) / 2, (1 + level) / 2])
+    return _between(point, np.concatenate(promised), level=level, method=method, n=n)
+
+
+def _between(point: Power, promised: Array, *, level: float, method: str, n: int) -> Estimate:
+    """Return the power with the percentiles of other powers as limits."""
+    lower, upper = np.quantile(promised, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(
         value=point.power,
         lower=min(float(lower), point.power),
