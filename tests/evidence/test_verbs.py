@@ -31,7 +31,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 @pytest.fixture
 def _agreeing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny run has no measurements of a real study; whole runs are reproduced in the tests of the study."""
-    monkeypatch.setattr("validation.study.reproduce.reproduce", lambda run: [])
+    monkeypatch.setattr("validation.study.reproduce.reproduce", lambda *_: [])
 
 
 @pytest.mark.usefixtures("_agreeing")
@@ -62,7 +62,7 @@ def test_verify_names_a_changed_file_and_ends_with_4(call: Call, run: Path) -> N
 def test_numbers_that_do_not_follow_from_the_measurements_end_with_4(
     call: Call, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("validation.study.reproduce.reproduce", lambda run: ["E1.estimate.upper: -2 is not -1"])
+    monkeypatch.setattr("validation.study.reproduce.reproduce", lambda *_: ["E1.estimate.upper: -2 is not -1"])
     code, out, _ = call("verify", run)
     assert code == 4
     assert "WRONG      results.json: E1.estimate.upper: -2 is not -1 [EVD-080]" in out
