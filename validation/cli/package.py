@@ -17,8 +17,13 @@ def command(run: Path, out: Path, draft: bool, as_json: bool) -> None:
     """Pack RUN with verify.py, a viewer and a README for the auditor; the same run gives the same bytes."""
     from validation.dossier.viewer import run_page
     from validation.evidence.package import write_package
+    from validation.evidence.results import read_results
+    from validation.study.assemble import SCHEMA
 
-    digest = write_package(run, out, draft=draft, viewer=run_page(run, beside=f"{run.resolve().name}/"))
+    # the viewer shows runs of one model; a comparison of several has a page of its own in its dossier
+    one_model = read_results(run).get("schema") == SCHEMA
+    viewer = run_page(run, beside=f"{run.resolve().name}/") if one_model else None
+    digest = write_package(run, out, draft=draft, viewer=viewer)
     size = out.stat().st_size
     if as_json:
         click.echo(json.dumps({"package": str(out), "sha256": digest, "size": size}, indent=2))

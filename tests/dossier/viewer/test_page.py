@@ -132,3 +132,5 @@ def test_a_shelf_lists_every_run_with_the_history_of_its_endpoints(shown: Path, 
     assert text.index("20261121T") < text.index("20261120T")
     assert "not finished" in text
     assert "E1 over 2 runs" in text
+    assert 'href="#' not in text  # numbers lead into the page of their run
+    assert f'href="study-a/runs/{run.name}/#rec-E1.estimate.value"' in text

@@ -113,9 +113,14 @@ def _row(run: Shelved) -> dict[str, Any]:
         "outcome": str(root["proposal"]["outcome"]),
         "word": printing.word("claim_outcome", root["proposal"]["outcome"]),
         "endpoints": run.results["endpoints"],
-        "printed": {name: printing.interval(e["estimate"]) for name, e in root["endpoints"].items()},
+        "printed": {n: _into(run.address, printing.interval(e["estimate"])) for n, e in root["endpoints"].items()},
         "verdicts": {name: printing.verdict(e) for name, e in root["endpoints"].items()},
     }
+
+
+def _into(address: str, text: Markup) -> Markup:
+    """Let the numbers of a run lead to the page of that run."""
+    return Markup(text.replace(Markup('href="#'), Markup('href="{}/#').format(address)))  # noqa: S704 - escaped
 
 
 def _history(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
