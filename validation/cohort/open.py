@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from validation.cohort.case import Case, assemble
+from validation.cohort.pseudonyms import pseudonyms, study_key
 from validation.cohort.spec import CohortSpec
 from validation.cohort.table import case_table, role_columns
 from validation.dicom.image import Image, Tag
@@ -48,6 +49,8 @@ class Cohort:
     """
 
     def __init__(self, spec: CohortSpec, root: Path) -> None:
+        import pandas as pd
+
         self.spec = spec
         self.folder = root / spec.folder
         self.table_path = root / spec.table
@@ -63,7 +66,10 @@ class Cohort:
         self.findings: list[Finding] = []
         self.rejections: dict[str, str] = {}
         self.listed: pd.DataFrame = case_table(spec, self.table_path).sort_index()
-        self.roles = role_columns(self.listed)
+        if spec.kind == "table":  # record numbers of a hospital often serve as case ids
+            self.listed.index = pd.Index(pseudonyms(self.listed.index, study_key(root)), name="case_id")
+            self.listed = self.listed.sort_index()
+        self.roles = role_columns(self.listed) if spec.kind == "images" else []
         self._join(self._inspect())
         self.cases: pd.DataFrame = self.listed.drop(index=list(self.rejections))
         if self.cases.empty:

@@ -14,11 +14,12 @@ SCHEMA = "validation.manifest/1"
 MAXIMUM_NAMED = 10
 
 
-def seal(cohort: Cohort, path: Path) -> dict[str, Any]:
-    """Write the manifest of a cohort and return it.
+def seal(cohort: Cohort, path: Path, data: dict[str, Path] | None = None) -> dict[str, Any]:
+    """Write the manifest of a cohort, and of the further data sets of its study by name, and return it.
 
     The manifest is RFC 8785 JSON: ``schema``, ``n_cases``, ``table`` (``{sha256, size}``), ``files``
-    (``{path relative to the cohort folder: {sha256, size}}``) and ``digest``, the SHA-256 of the canonical form of
+    (``{path relative to the cohort folder: {sha256, size}}``), ``data`` (further data sets, if any) and
+    ``digest``, the SHA-256 of the canonical form of
     everything else. Files are hashed as streams. Paths that leave the cohort folder cannot occur (see
     :mod:`validation.dicom.locators`).
     """
@@ -28,6 +29,8 @@ def seal(cohort: Cohort, path: Path) -> dict[str, Any]:
         "table": _entry(cohort.table_path),
         "files": {name: _entry(cohort.folder / name) for name in _names(cohort)},
     }
+    if data:
+        manifest["data"] = {name: _entry(file) for name, file in data.items()}
     manifest["digest"] = sha256_json(manifest)
     write_atomically(path, canonical_json(manifest))
     return manifest
@@ -59,8 +62,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return checked
 
 
-def check_seal(cohort: Cohort, manifest: dict[str, Any]) -> None:
-    """Compare every file with the manifest.
+def check_seal(cohort: Cohort, manifest: dict[str, Any], data: dict[str, Path] | None = None) -> None:
+    """Compare every file with the manifest, those of further data sets included.
 
     Raises
     ------
@@ -71,6 +74,10 @@ def check_seal(cohort: Cohort, manifest: dict[str, Any]) -> None:
     if _differs(cohort.table_path, manifest["table"]):
         changed.insert(0, f"the case table {cohort.table_path.name}")
     extra = sorted(set(_names(cohort)) - set(manifest["files"])) if not missing else []
+    sealed, files = manifest.get("data", {}), data or {}
+    changed += [name for name in files if name in sealed and _differs(files[name], sealed[name])]
+    missing += sorted(set(sealed) - set(files))
+    extra += sorted(set(files) - set(sealed))
     _raise_if_any(changed, missing, extra, where=str(cohort.folder))
 
 

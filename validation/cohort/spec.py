@@ -33,6 +33,15 @@ class CohortSpec(BaseModel):
     """A case table and the folder that its locators are relative to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["images", "table"] = Field(
+        default="images",
+        description="`images`: cells of role columns name images; `table`: the rows themselves are the data (records "
+        "of patients), and case ids are replaced by keyed pseudonyms.",
+    )
+    drop: list[str] = Field(
+        default_factory=list,
+        description="For `table`: columns that describe the case but are not measured, such as site.",
+    )
     folder: str = Field(
         default=".", description="Cohort folder, relative to the study folder; locators may not leave it."
     )

@@ -130,9 +130,10 @@ def case_table(spec: CohortSpec, path: Path) -> pd.DataFrame:
     _check_cells(frame, spec, path)
     frame[spec.patient] = frame[spec.patient].astype(str).str.strip()
     frame.attrs.clear()  # pandas copies attributes at every access
-    for role in role_columns(frame):
+    for role in role_columns(frame) if spec.kind == "images" else []:
         frame[role] = frame[role].map(str, na_action="ignore")  # a folder named 12 is a name, not a number
-    frame.index = frame.pop(spec.case_id).astype(str).str.strip().rename("case_id")
+    ids = frame[spec.case_id] if spec.case_id == spec.patient else frame.pop(spec.case_id)
+    frame.index = ids.astype(str).str.strip().rename("case_id")
     return frame
 
 
@@ -177,8 +178,8 @@ def _check_cells(frame: pd.DataFrame, spec: CohortSpec, path: Path) -> None:
             why="Cases of one patient are not independent, so every case must name its patient.",
             action="Fill the column.",
         )
-    roles = role_columns(frame)
-    if not any(role in ROLES for role in roles):
+    roles = role_columns(frame) if spec.kind == "images" else []
+    if spec.kind == "images" and not any(role in ROLES for role in roles):
         raise DataProblem(
             "the table has no column of images.",
             code="COH-008",

@@ -105,7 +105,9 @@ class ViewModel:
         return pictures
 
     def _has(self, need: str) -> bool:
-        """Tell whether the record holds something under a source or a top-level key of the results."""
+        """Tell whether the record holds something under a source, a key of the results, or (``any:``) any endpoint."""
+        if need.startswith("any:"):
+            return any(e.get(need.removeprefix("any:")) for e in self.record.results["endpoints"].values())
         return self.record.has(need) or bool(self.record.results.get(need))
 
     def _entries(self, source: str, *, only: tuple[str, ...]) -> list[Node]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from validation.errors import ValidationProblem
+from validation.errors import UsageProblem, ValidationProblem
 from validation.estimate import Estimate
 
 
@@ -51,7 +51,10 @@ class Finding:
     ceiling
         The same quantity between two real tables (training and holdout).
     rows
-        The worst records, as row numbers of the table named in ``note``, counted from 0. Never values.
+        The worst records, as row numbers of the table ``rows_of``, counted from 0 (event streams: patients, in order of
+        first appearance). Never values.
+    part
+        The part of the family that found it, as :func:`run_parts` knows it.
     """
 
     metric: str
@@ -69,6 +72,8 @@ class Finding:
     ceiling: Estimate | None = None
     note: str = ""
     rows: tuple[int, ...] = ()
+    rows_of: str = "train"
+    part: str = ""
     status: Status | None = None
     reference: str = ""
 
@@ -90,17 +95,34 @@ class Finding:
 Part = tuple[str, Callable[[], Iterable[Finding]]]
 
 
-def run_parts(parts: Sequence[Part], *, alpha: float) -> list[Finding]:
-    """Run every part of a family and conclude; a part that fails becomes an error finding, never a missing row."""
+def run_parts(parts: Sequence[Part], *, alpha: float, only: tuple[str, ...] = ()) -> list[Finding]:
+    """Run every part of a family (or ``only`` some) and conclude; a part that fails is an error, never a missing row.
+
+    Raises
+    ------
+    UsageProblem
+        MET-003 if ``only`` names a part that the family does not have.
+    """
+    unknown = sorted(set(only) - {name for name, _ in parts})
+    if unknown:
+        raise UsageProblem(
+            f"the family has no part {', '.join(map(repr, unknown))}.",
+            code="MET-003",
+            where="only",
+            action=f"Its parts are {', '.join(name for name, _ in parts)}.",
+        )
     found: list[Finding] = []
     for name, part in parts:
+        if only and name not in only:
+            continue
         try:
             rows = list(part())
         except ValidationProblem as problem:
             rows = [failed(name, str(problem))]
         except Exception as error:  # whatever breaks, the report must say so; the text may hold values, so no text
             rows = [failed(name, f"the metric could not run ({type(error).__name__})")]
-        found.extend(rows or [failed(name, "the metric returned nothing for these tables")])
+        rows = rows or [failed(name, "the metric returned nothing for these tables")]
+        found.extend(replace(row, part=name) for row in rows)
     return conclude(found, alpha=alpha)
 
 

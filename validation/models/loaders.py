@@ -22,12 +22,17 @@ Network = Callable[[Tensor], Any]
 
 def load_torchscript(path: Path, device: torch.device) -> nn.Module:
     """Load a TorchScript archive after checking that it is one."""
+    return load_torchscript_with(path, device, {})
+
+
+def load_torchscript_with(path: Path, device: torch.device, extra: dict[str, Any]) -> nn.Module:
+    """As :func:`load_torchscript`, and fill ``extra`` with the further files of the archive that its keys name."""
     require_torchscript(path)
     with warnings.catch_warnings():
         # TorchScript is deprecated upstream, yet cleared products ship it; the notice is for those who write it.
         warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated.*")
         try:
-            module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+            module: nn.Module = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
             raise _unreadable(path, "TorchScript", error) from None
     return module.eval()
@@ -85,7 +90,7 @@ def load_entry_point(spec: ModelSpec, path: Path | None, device: torch.device) -
 
     The factory is the user's own installed Python code and runs as such.
     """
-    factory = _import(spec.entry_point or "")
+    factory = import_factory(spec.entry_point or "")
     try:
         made = factory(**spec.arguments)
     except TypeError as error:
@@ -107,7 +112,7 @@ def load_entry_point(spec: ModelSpec, path: Path | None, device: torch.device) -
         fill(made, path)
     if isinstance(made, nn.Module):
         made = made.to(device).eval()
-    return made, _source_sha256(factory)
+    return made, source_sha256(factory)
 
 
 def fill(module: nn.Module, path: Path) -> None:
@@ -131,7 +136,8 @@ def fill(module: nn.Module, path: Path) -> None:
         ) from None
 
 
-def _import(entry_point: str) -> Callable[..., Any]:
+def import_factory(entry_point: str) -> Callable[..., Any]:
+    """Return what ``package.module:name`` names, after checking that it can be called."""
     module_name, _, attribute = entry_point.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -150,7 +156,8 @@ def _import(entry_point: str) -> Callable[..., Any]:
     return factory
 
 
-def _source_sha256(factory: Callable[..., Any]) -> str | None:
+def source_sha256(factory: Callable[..., Any]) -> str | None:
+    """Return the SHA-256 of the file that a function is written in; None if there is none."""
     try:
         source = inspect.getsourcefile(factory)
         return sha256_file(Path(source)) if source else None

@@ -100,6 +100,17 @@ class SampleSize(Part):
     source: str = Field(min_length=5, description="Where the assumptions come from.")
 
 
+class Pick(Part):
+    """Which number of a metric of whole data sets an endpoint is about; `validation measure` shows them all.
+
+    ``*`` stands for every component (or subgroup): each of them must meet the criterion, and the worst is shown.
+    """
+
+    finding: str = Field(default="", description="Metric within a family, such as membership_tpr.")
+    component: str = Field(default="", description="Column, pair, attack or other part of the metric.")
+    subgroup: str = Field(default="", description="Group of records, such as sex=F; empty for the whole set.")
+
+
 class Endpoint(Part):
     """A metric, how it is summarised over cases, what it is compared with, and what must be shown."""
 
@@ -111,11 +122,19 @@ class Endpoint(Part):
     """What the endpoint shows, in words."""
     metric: MetricChoice
     """What is measured on every case."""
-    summary: str = Field(description="Registered summary; see `validation list summaries`.")
+    summary: str = Field(
+        default="", description="Registered summary over cases; metrics of whole data sets bring their own estimate."
+    )
     summary_parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the summary; `label` names the column with the truth (0 or 1)."""
     comparator: Literal["none", "input", "reference", "baseline"] = Field(
         default="none", description="The arm that the output is compared with, case by case."
+    )
+    pick: Pick = Field(default_factory=Pick, description="For metrics of whole data sets: which number is judged.")
+    sets: dict[str, str] = Field(
+        default_factory=dict,
+        description="For metrics of whole data sets: role of the metric -> data set of study.yaml; a role that is not "
+        "named takes the set of its own name.",
     )
     hypothesis: Hypothesis
     """What must be shown."""
@@ -131,6 +150,16 @@ class Endpoint(Part):
     sample_size: SampleSize | None = None
     """Why the planned number of cases is enough."""
     subgroups: bool = Field(default=True, description="Whether the pre-planned subgroups are reported for it.")
+
+    def set_key(self) -> str:
+        """Return the stable text that names the metric, its parameters and its data sets, for whole data sets.
+
+        >>> Endpoint.model_validate({"id": "P", "role": "primary", "title": "abc", "metric": {"name": "exact_copies"},
+        ...     "sets": {"holdout": "control"}, "hypothesis": {"type": "descriptive"}}).set_key()
+        'exact_copies on holdout=control'
+        """
+        named = ", ".join(f"{role}={name}" for role, name in sorted(self.sets.items()))
+        return self.metric.key() + (f" on {named}" if named else "")
 
     @property
     def confirmatory(self) -> bool:

@@ -176,27 +176,38 @@ def load_protocol(path: Path) -> Protocol:
 
 def _complaint(item: Any, where: dict[Path_, Place], path: Path, model: type[BaseModel]) -> tuple[str, str]:
     """Return the place and the sentence for one pydantic error."""
-    location = tuple(item["loc"])
+    location = _as_written(tuple(item["loc"]), where)
+    kind = item["type"]
+    if kind == "union_tag_invalid":  # which of several schemas applies is said by a key that has an unknown value
+        location = (*location, item["ctx"]["discriminator"].strip("'"))
     known = location
     while known and known not in where:
         known = known[:-1]
     line, column = where.get(known, (1, 1))
     name = ".".join(str(part) for part in location)
-    kind = item["type"]
     if kind == "extra_forbidden":
-        near = get_close_matches(str(location[-1]), _fields_at(model, location[:-1]), n=1, cutoff=0.5)
+        near = get_close_matches(str(location[-1]), _fields_at(model, item["loc"][:-1]), n=1, cutoff=0.5)
         text = f"unknown key {location[-1]!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
     elif kind == "missing":
         text = f"{name} is missing."
-    elif kind == "literal_error":
-        expected = item["ctx"]["expected"]
-        near = get_close_matches(str(item["input"]), [e.strip(" '") for e in expected.split(",")], n=1)
+    elif kind in ("literal_error", "union_tag_invalid"):
+        expected = item["ctx"]["expected" if kind == "literal_error" else "expected_tags"]
+        found = item["input"] if kind == "literal_error" else item["ctx"]["tag"]
+        near = get_close_matches(str(found), [e.strip(" '") for e in expected.split(",")], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        text = f"{name} must be one of {expected}; found {item['input']!r}.{hint}"
+        text = f"{name} must be one of {expected}; found {found!r}.{hint}"
     else:
         message = item["msg"].removeprefix("Value error, ")
         text = f"{name}: {message}." if name else f"{message}."
     return f"{path.name}:{line}:{column}", text
+
+
+def _as_written(location: Path_, where: dict[Path_, Place]) -> Path_:
+    """Return a place as the file has it: pydantic puts the name of the chosen schema in between where there are several."""
+    clean: Path_ = ()
+    for step in location[:-1]:
+        clean = (*clean, step) if (*clean, step) in where else clean
+    return (*clean, *location[-1:])
 
 
 def _fields_at(model: type[BaseModel], location: Iterable[Hashable]) -> list[str]:
@@ -215,7 +226,9 @@ def _fields_at(model: type[BaseModel], location: Iterable[Hashable]) -> list[str
 
     here = resolve(schema)
     for step in location:
-        if isinstance(step, int):
+        if step in here.get("discriminator", {}).get("mapping", {}):
+            here = resolve({"$ref": here["discriminator"]["mapping"][step]})
+        elif isinstance(step, int):
             here = resolve(here.get("items", {}))
         elif step in here.get("properties", {}):
             here = resolve(here["properties"][step])

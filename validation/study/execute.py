@@ -28,7 +28,9 @@ from validation.evidence.events import (
     utc_now,
 )
 from validation.evidence.results import RESULTS_FILE, write_results
-from validation.models import load_model
+from validation.models import Model, load_model
+from validation.models.sampler import load_sampler
+from validation.models.sampler_spec import SamplerSpec
 from validation.protocol import lock as locks
 from validation.protocol.load import load_protocol
 from validation.protocol.schema import Protocol
@@ -37,12 +39,15 @@ from validation.study.assemble import assemble
 from validation.study.case_images import save_case_images
 from validation.study.environment import describe_environment, git_state
 from validation.study.fairness import fairness
+from validation.study.generate import open_sets
 from validation.study.judge import judge
+from validation.study.judge_sets import set_sections
 from validation.study.plan import make_plan
 from validation.study.prepare import check_endpoints, require_lock, seal_path, state
 from validation.study.progress import show_progress
-from validation.study.run import resolve_device, run_measurements
+from validation.study.run import Measured, resolve_device, run_measurements
 from validation.study.samples import read_cases, read_measurement_table
+from validation.study.set_metrics import read_set_measurements, run_set_metrics
 from validation.study.spec import Study
 from validation.study.virtual_readers import read_run
 
@@ -160,21 +165,29 @@ def carry_on(study: Study, run: Path, *, actor: str, quiet: bool = False) -> dic
         digests = case_files(cohort, read_manifest(seal_path(study)))
         write_atomically(run / "checks" / "case_files.json", canonical_json(digests))
     facts = examine.examine(study, protocol, cohort, run, actor=actor)
-    model = load_model(study.spec.model, study.folder, device)
-    baseline = load_model(study.spec.baseline, study.folder, device) if study.spec.baseline else None
-    write_atomically(run / "checks" / "model.json", canonical_json(model.describe()))
     plan = make_plan(protocol)
-    measured = run_measurements(
-        plan,
-        cohort,
-        model,
-        run,
-        device=device,
-        baseline=baseline,
-        case_ids=facts.eligible,
-        limit=inputs["limit"],
-        progress=None if quiet else show_progress,
-    )
+    spec = study.spec.model
+    generator = load_sampler(spec, study.folder) if isinstance(spec, SamplerSpec) else None
+    model = None if isinstance(spec, SamplerSpec) else load_model(spec, study.folder, device)
+    baseline = load_model(study.spec.baseline, study.folder, device) if study.spec.baseline else None
+    evaluated = generator or model
+    write_atomically(run / "checks" / "model.json", canonical_json(evaluated.describe() if evaluated else {}))
+    if plan.tasks or not plan.set_tasks:
+        measured = run_measurements(
+            plan,
+            cohort,
+            require_model(model, study),
+            run,
+            device=device,
+            baseline=baseline,
+            case_ids=facts.eligible,
+            limit=inputs["limit"],
+            progress=None if quiet else show_progress,
+        )
+    else:
+        measured = Measured(case_ids=facts.eligible[: inputs["limit"]], rejections=(), settings=None)
+    if plan.set_tasks:
+        run_set_metrics(plan, open_sets(study, cohort, measured.case_ids, generator, plan, run), run)
     examine.write_cases(study, protocol, cohort, measured, run)
     append_event(
         run / EVENTS_FILE,
@@ -183,7 +196,8 @@ def carry_on(study: Study, run: Path, *, actor: str, quiet: bool = False) -> dic
         details={"cases": len(measured.case_ids), "rejected": len(measured.rejections)},
     )
     results = judge_run(run)
-    save_case_images(run, cohort, model, examine.cases_to_show(results), plan=plan, device=device)
+    if model is not None and plan.tasks:
+        save_case_images(run, cohort, model, examine.cases_to_show(results), plan=plan, device=device)
     append_event(run / EVENTS_FILE, actor=actor, action="judged", reason=results["proposal"]["reason"])
     write_atomically(run / LEDGER_FILE, study.ledger_path.read_bytes())  # as it stands now: what was opened, and why
     write_results(run, results)
@@ -194,11 +208,31 @@ def judge_run(run: Path, protocol: Protocol | None = None, *, finished: str | No
     """Return the results of a measured run, under its own protocol or another one. Nothing is written."""
     record = locks.read_lock(run / LOCK_FILE)
     chosen = protocol or record.parsed()
-    cases, measurements = read_cases(run), read_measurement_table(run)
-    sections = judge(chosen, cases, measurements)
+    stored = read_set_measurements(run)
+    cases, measurements = read_cases(run), read_measurement_table(run, required=not stored)
+    sections = judge(chosen, cases, measurements, stored)
     further = {"fairness": fairness(chosen, cases, measurements), "reader_study": read_run(run, chosen)}
+    further |= set_sections(stored)
     sections |= {name: section for name, section in further.items() if section}
     return assemble(run, record, chosen, read_inputs(run), sections, finished=finished or utc_now())
+
+
+def require_model(model: Model | None, study: Study) -> Model:
+    """Return the model of a study whose endpoints are measured case by case.
+
+    Raises
+    ------
+    UsageProblem
+        RUN-053 if the study has a generator of records instead.
+    """
+    if model is None:
+        raise UsageProblem(
+            "a generator of records is not run case by case.",
+            code="RUN-053",
+            where=f"model.kind: {study.spec.model.kind}",
+            action="Use endpoints on whole data sets, or name a model of images.",
+        )
+    return model
 
 
 def read_inputs(run: Path) -> dict[str, Any]:
@@ -253,7 +287,7 @@ def _open(study: Study, inputs: dict[str, Any]) -> Cohort:
                 why="One run must see one cohort.",
                 action="Start a new run.",
             )
-        check_seal(cohort, manifest)
+        check_seal(cohort, manifest, study.spec.data.files(study.folder) if study.spec.data else {})
     return cohort
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from validation import metrics
 from validation.estimate import Estimate
 from validation.fairness.measures import Measure
 from validation.fairness.report import fairness_report
 from validation.protocol.schema import Protocol
 from validation.study.endpoints import Prepared, prepare_endpoint
+from validation.study.plan import measures_sets
 
 
 def fairness(protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
@@ -25,7 +27,9 @@ def fairness(protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame
     plan = protocol.fairness
     if plan is None:
         return {}
+    metrics.load()
     wanted = plan.endpoints or [e.id for e in protocol.endpoints if e.role == "primary"]
+    wanted = [name for name in wanted if not measures_sets(protocol.endpoint(name))]  # these bring their own subgroups
     found: dict[str, Any] = {}
     for name in wanted:
         ready = prepare_endpoint(protocol.endpoint(name), protocol, cases, measurements)

@@ -6,10 +6,12 @@ under the same or another protocol, without the model and without the pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from validation import metrics
 from validation.estimate import Estimate, Outcome, Verdict
 from validation.protocol.endpoint_schema import Endpoint
 from validation.protocol.schema import Protocol
@@ -21,10 +23,17 @@ from validation.statistics.sample import Sample
 from validation.statistics.summaries import null_value
 from validation.study import detail
 from validation.study.endpoints import Estimator, prepare_endpoint, sample_size
+from validation.study.judge_sets import judge_set_endpoint
+from validation.study.plan import measures_sets
 from validation.study.samples import build_sample
 
 
-def judge(protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
+def judge(
+    protocol: Protocol,
+    cases: pd.DataFrame,
+    measurements: pd.DataFrame,
+    sets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Return the sections ``endpoints``, ``multiplicity`` and ``proposal`` of the results.
 
     Parameters
@@ -35,6 +44,8 @@ def judge(protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame) -
         Eligible cases indexed by case id, with ``cluster`` and the columns that the protocol names.
     measurements
         The measurement table (see ``docs/architecture.md``).
+    sets
+        Measurements of whole data sets by key (:func:`validation.study.set_metrics.read_set_measurements`).
 
     Raises
     ------
@@ -43,8 +54,12 @@ def judge(protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame) -
     """
     judged: dict[str, tuple[Estimate, Verdict]] = {}
     sections: dict[str, Any] = {}
+    metrics.load()
     for endpoint in protocol.endpoints:
-        section, estimate, verdict = _judge_endpoint(endpoint, protocol, cases, measurements)
+        if measures_sets(endpoint):
+            section, estimate, verdict = judge_set_endpoint(endpoint, protocol, sets or {})
+        else:
+            section, estimate, verdict = _judge_endpoint(endpoint, protocol, cases, measurements)
         sections[endpoint.id] = section
         judged[endpoint.id] = (estimate, verdict)
     decided, family = _control_multiplicity(protocol, {key: verdict for key, (_, verdict) in judged.items()})

@@ -19,6 +19,8 @@ from validation.registry import Kind, Metric, get_metric
 
 _REQUIRED = inspect.Parameter.empty
 ARMS = ("output", "input", "reference", "baseline")
+ALPHAS = (0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.001, 0.0001)
+"""One-sided levels at which every metric of whole data sets is stored, so that it can be judged again at them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,35 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetTask:
+    """One metric of whole data sets.
+
+    Parameters
+    ----------
+    key
+        ``Endpoint.set_key()``.
+    metric, parameters
+        The registered metric and its keyword arguments.
+    sets
+        Role of the metric -> data set, where the endpoint names one.
+    picks
+        Which numbers of the metric endpoints are about.
+    alphas
+        One-sided levels at which intervals are stored, falling: those of the endpoints, and what multiplicity may need.
+    own
+        The alpha of the first endpoint that names the metric; every number is stored at it, others only where picked.
+    """
+
+    key: str
+    metric: Metric
+    parameters: Mapping[str, Any]
+    sets: Mapping[str, str]
+    picks: frozenset[tuple[str, str, str]]
+    alphas: tuple[float, ...]
+    own: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The tasks of a run and how the model is run, all from the protocol."""
 
@@ -61,6 +92,7 @@ class Plan:
     draws: int
     seed: int
     precision: Literal["fp32", "bf16", "fp16"]
+    set_tasks: tuple[SetTask, ...] = ()
 
     @property
     def arms(self) -> frozenset[str]:
@@ -70,14 +102,15 @@ class Plan:
 
     def digest(self) -> str:
         """Return the SHA-256 of the plan, which shards carry so that those of another plan are never mixed in."""
-        return sha256_json(
-            {
-                "tasks": [[t.key, t.metric.name, t.arm, sorted(t.cases)] for t in self.tasks],
-                "draws": self.draws,
-                "seed": str(self.seed),
-                "precision": self.precision,
-            }
-        )
+        content: dict[str, Any] = {
+            "tasks": [[t.key, t.metric.name, t.arm, sorted(t.cases)] for t in self.tasks],
+            "draws": self.draws,
+            "seed": str(self.seed),
+            "precision": self.precision,
+        }
+        if self.set_tasks:
+            content["sets"] = [[t.key, sorted(t.picks), list(t.alphas)] for t in self.set_tasks]
+        return sha256_json(content)
 
     def applies(self, cases: pd.DataFrame) -> pd.DataFrame:
         """Return a boolean frame: one row per case, one column per task (by position)."""
@@ -111,6 +144,8 @@ def make_plan(protocol: Protocol) -> Plan:
     validation.metrics.load()
     tasks: dict[tuple[str, str], Task] = {}
     for endpoint in protocol.endpoints:
+        if measures_sets(endpoint):
+            continue
         for task in _tasks(endpoint):
             known = tasks.get((task.key, task.arm))
             if known is None:
@@ -120,7 +155,53 @@ def make_plan(protocol: Protocol) -> Plan:
                 tasks[task.key, task.arm] = replace(known, cases=cases)
     ordered = sorted(tasks.values(), key=lambda task: (task.key, ARMS.index(task.arm)))
     execution = protocol.execution
-    return Plan(tasks=tuple(ordered), draws=execution.draws, seed=execution.seed, precision=execution.precision)
+    return Plan(
+        tasks=tuple(ordered),
+        draws=execution.draws,
+        seed=execution.seed,
+        precision=execution.precision,
+        set_tasks=_set_tasks(protocol),
+    )
+
+
+def measures_sets(endpoint: Endpoint) -> bool:
+    """Return whether the metric of an endpoint is one of whole data sets (call ``validation.metrics.load()`` first)."""
+    return get_metric(endpoint.metric.name).kind is Kind.ESTIMATE
+
+
+def _set_tasks(protocol: Protocol) -> tuple[SetTask, ...]:
+    """Return the distinct metrics of whole data sets; endpoints that share one share its measurement."""
+    tasks: dict[str, SetTask] = {}
+    confirmatory = sum(endpoint.confirmatory for endpoint in protocol.endpoints)
+    for endpoint in protocol.endpoints:
+        if not measures_sets(endpoint):
+            continue
+        metric = get_metric(endpoint.metric.name)
+        parameters = endpoint.metric.parameters()
+        _check_parameters(endpoint, metric, parameters, provided={"level", "seed"})
+        roles = {*metric.roles, *metric.optional_roles}
+        unknown = sorted(set(endpoint.sets) - roles)
+        if unknown:
+            raise ProtocolProblem(
+                f"the metric {metric.name!r} has no role {', '.join(unknown)}.",
+                code="RUN-002",
+                where=f"endpoints.{endpoint.id}.sets",
+                action=f"Its roles are {', '.join(sorted(roles))}.",
+            )
+        alpha = endpoint.hypothesis.alpha
+        alphas = {*ALPHAS, *(alpha / k for k in range(1, confirmatory + 1)), alpha}
+        pick = (endpoint.pick.finding, endpoint.pick.component, endpoint.pick.subgroup)
+        known = tasks.get(endpoint.set_key())
+        tasks[endpoint.set_key()] = SetTask(
+            key=endpoint.set_key(),
+            metric=metric,
+            parameters=parameters,
+            sets=endpoint.sets,
+            picks=frozenset({pick}) | (known.picks if known else frozenset()),
+            alphas=tuple(sorted(alphas | set(known.alphas if known else ()), reverse=True)),
+            own=known.own if known else alpha,
+        )
+    return tuple(tasks[key] for key in sorted(tasks))
 
 
 def _tasks(endpoint: Endpoint) -> list[Task]:
@@ -134,20 +215,7 @@ def _tasks(endpoint: Endpoint) -> list[Task]:
             action="`validation list metrics` shows which metrics are measured case by case.",
         )
     masks, parameters = _masks(endpoint, metric)
-    known = metric.parameters()
-    unknown = sorted(set(parameters) - set(known) | ({"spacing_mm"} & set(parameters)))
-    missing = sorted(n for n, default in known.items() if default is _REQUIRED and n not in {*parameters, "spacing_mm"})
-    missing += [_in_protocol(role) for role in metric.roles if _is_mask(role) and role not in masks]
-    if unknown or missing:
-        detail = [f"it has no parameter {', '.join(unknown)}"] if unknown else []
-        detail += [f"it needs {', '.join(missing)}"] if missing else []
-        every = [n for n in known if n != "spacing_mm"] + [_in_protocol(r) for r in _mask_roles(metric)]
-        raise ProtocolProblem(
-            f"the metric {metric.name!r} is not called rightly: {'; '.join(detail)}.",
-            code="RUN-002",
-            where=f"endpoints.{endpoint.id}.metric",
-            action=f"It takes {', '.join(every) or 'no parameters'}.",
-        )
+    _check_parameters(endpoint, metric, parameters, masks=masks)
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
     if "reference" in metric.roles and endpoint.comparator == "reference":
         raise ProtocolProblem(
@@ -161,6 +229,32 @@ def _tasks(endpoint: Endpoint) -> list[Task]:
         Task(key=endpoint.metric.key(), metric=metric, parameters=parameters, masks=masks, arm=arm, cases=cases)
         for arm in arms
     ]
+
+
+def _check_parameters(
+    endpoint: Endpoint,
+    metric: Metric,
+    parameters: Mapping[str, Any],
+    *,
+    masks: Mapping[str, str] | None = None,
+    provided: frozenset[str] | set[str] = frozenset({"spacing_mm"}),
+) -> None:
+    """Refuse (RUN-002) parameters that the metric lacks, or that the engine provides, and missing ones."""
+    known = metric.parameters()
+    given = masks or {}
+    unknown = sorted(set(parameters) - set(known) | (provided & set(parameters)))
+    missing = sorted(n for n, default in known.items() if default is _REQUIRED and n not in {*parameters, *provided})
+    missing += [_in_protocol(role) for role in metric.roles if _is_mask(role) and role not in given]
+    if unknown or missing:
+        detail = [f"it has no parameter {', '.join(unknown)}"] if unknown else []
+        detail += [f"it needs {', '.join(missing)}"] if missing else []
+        every = [n for n in known if n not in provided] + [_in_protocol(r) for r in _mask_roles(metric)]
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} is not called rightly: {'; '.join(detail)}.",
+            code="RUN-002",
+            where=f"endpoints.{endpoint.id}.metric",
+            action=f"It takes {', '.join(every) or 'no parameters'}.",
+        )
 
 
 def _masks(endpoint: Endpoint, metric: Metric) -> tuple[dict[str, str], dict[str, Any]]:

@@ -16,7 +16,8 @@ from validation.protocol.claims import Finding, warnings
 from validation.protocol.load import load_protocol
 from validation.protocol.schema import Protocol
 from validation.study.endpoints import check_endpoint, sample_size
-from validation.study.plan import make_plan
+from validation.study.judge_sets import check_set_endpoint
+from validation.study.plan import make_plan, measures_sets
 from validation.study.spec import Study
 from validation.study.start import refuse_placeholders
 
@@ -47,7 +48,7 @@ def _underpowered(protocol: Protocol) -> list[Finding]:
     """Return endpoints whose own assumptions ask for more patients than are planned."""
     found = []
     for endpoint in protocol.endpoints:
-        plan = sample_size(endpoint) if endpoint.confirmatory else {}
+        plan = sample_size(endpoint) if endpoint.confirmatory and not measures_sets(endpoint) else {}
         place = f"endpoints[{endpoint.id}].sample_size"
         if plan and plan["reason"]:
             text = f"the sample size of {endpoint.id} cannot be checked: {plan['reason']}."
@@ -66,7 +67,10 @@ def check_endpoints(protocol: Protocol) -> None:
     make_plan(protocol)
     check_expectation_names(protocol.data_quality)
     for endpoint in protocol.endpoints:
-        check_endpoint(endpoint)
+        if measures_sets(endpoint):
+            check_set_endpoint(endpoint)
+        else:
+            check_endpoint(endpoint)
 
 
 def seal_path(study: Study) -> Path:
@@ -161,7 +165,8 @@ def seal_study(study: Study, *, signer: str, reason: str = "") -> dict[str, Any]
             why="A holdout that is sealed again may be another holdout.",
             action="Keep the seal, or give --reason; the ledger and the dossier will show it.",
         )
-    manifest = seal(open_cohort(study.spec.cohort, study.folder), path)
+    data = study.spec.data.files(study.folder) if study.spec.data else {}
+    manifest = seal(open_cohort(study.spec.cohort, study.folder), path, data)
     append_event(
         study.ledger_path,
         actor=signer,

@@ -43,7 +43,7 @@ class Measured:
 
     case_ids: tuple[str, ...]
     rejections: tuple[Rejection, ...]
-    settings: Settings
+    settings: Settings | None
 
 
 def resolve_device(choice: str) -> torch.device:

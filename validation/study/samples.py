@@ -16,8 +16,8 @@ from validation.statistics.sample import Sample
 from validation.study.shards import read_measurements, shard_files
 
 
-def read_measurement_table(run_folder: Path) -> pd.DataFrame:
-    """Return every measurement of a run as one table, in the order of its shards.
+def read_measurement_table(run_folder: Path, *, required: bool = True) -> pd.DataFrame:
+    """Return every measurement of a run as one table, in the order of its shards; empty where none is required.
 
     Raises
     ------
@@ -26,6 +26,8 @@ def read_measurement_table(run_folder: Path) -> pd.DataFrame:
     IntegrityProblem
         If a shard is damaged.
     """
+    if not shard_files(run_folder) and not required:
+        return pd.DataFrame(columns=["case_id", "metric", "arm", "draw", "component", "value", "unit", "note"])
     if not shard_files(run_folder):
         raise DataProblem(
             "the run holds no measurements.",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from validation.cohort.datasets import DataSpec
 from validation.cohort.spec import CohortSpec
 from validation.errors import UsageProblem
+from validation.models.sampler_spec import SamplerSpec
 from validation.models.spec import ModelSpec
 from validation.protocol.endpoint_schema import Identifier
 from validation.protocol.load import load_yaml_model
@@ -26,11 +28,15 @@ class StudySpec(BaseModel):
     title: str = Field(min_length=5)
     notice: str = Field(default="", description="Shown on every page of every document, e.g. that data are simulated.")
     protocol: str = Field(default="protocol.yaml", description="The protocol; its lock lies beside it.")
-    model: ModelSpec
+    model: Annotated[ModelSpec | SamplerSpec, Field(discriminator="kind")]
     baseline: ModelSpec | None = Field(
         default=None, description="A second model, for endpoints that compare with `baseline`."
     )
     cohort: CohortSpec
+    data: DataSpec | None = Field(
+        default=None,
+        description="Further data sets by name: for metrics of whole data sets (tables, events, features).",
+    )
     signing_key: str | None = Field(
         default=None, description="Private key for the attestation, from `validation keygen`; never copied into a run."
     )
@@ -103,6 +109,7 @@ def load_study(path: Path) -> Study:
         "cohort.table": spec.cohort.table,
         "cohort.folder": spec.cohort.folder,
     }
+    named |= {f"data, {what}": str(file) for what, file in (spec.data.files(folder) if spec.data else {}).items()}
     for key, value in named.items():
         if value is not None and not (folder / value).exists():
             raise UsageProblem(

@@ -408,6 +408,7 @@ def longitudinal_fidelity(
     margin: float = 0.02,
     alpha: float = 0.05,
     seed: int = 0,
+    only: tuple[str, ...] = (),
     level: float = 0.95,
 ) -> list[Finding]:
     """Run every metric of synthetic event histories and say of each whether it is flagged.
@@ -426,6 +427,8 @@ def longitudinal_fidelity(
         visit.
     subgroups_of
         Codes that make subgroups of the patients who have them (default: codes of sex and ethnicity by name).
+    only
+        Names of the parts to run, such as ``visit_order``; all of them by default.
     """
     h = read_histories(train, synthetic, holdout, subject=subject, time=time, code=code, value=value)
     parts: list[Part] = [
@@ -439,4 +442,4 @@ def longitudinal_fidelity(
     ]
     if patient_groups(h, subgroups_of):
         parts.append(("subgroup_share", lambda: group_findings(h, subgroups_of, level=level, margin=margin)))
-    return run_parts(parts, alpha=alpha)
+    return run_parts(parts, alpha=alpha, only=only)

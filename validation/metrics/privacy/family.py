@@ -55,6 +55,7 @@ def tabular_privacy(
     risk_threshold: float | None = None,
     alpha: float = 0.05,
     seed: int = 0,
+    only: tuple[str, ...] = (),
     level: float = 0.95,
 ) -> list[Finding]:
     """Run every privacy metric of a synthetic table and say of each whether it is flagged.
@@ -77,6 +78,8 @@ def tabular_privacy(
         Largest acceptable risk, such as 0.09 (European Medicines Agency, Policy 0070, for public release). Each
         control-adjusted risk's upper limit is compared with it, per subgroup: below is not flagged, a lower limit above
         is flagged, anything between is inconclusive.
+    only
+        Names of the parts to run, such as ``exact_copies``; all of them by default.
     alpha, seed, level
         Family-wise error of the report, seed of the random attacks, level of the intervals.
 
@@ -100,7 +103,7 @@ def tabular_privacy(
         ("singling_out", lambda: singling_findings(t, level=level, seed=seed)),
         ("k_map", lambda: quasi_findings(t, quasi_identifiers, sensitive, level=level)),
     ]
-    found = run_parts(parts, alpha=alpha)
+    found = run_parts(parts, alpha=alpha, only=only)
     control = next((f for f in found if f.metric == "privacy_control"), None)
     if control is not None and control.status is Status.FLAGGED:
         why = "the holdout differs from the training population, so the attack may measure that"

@@ -53,6 +53,7 @@ def rule_findings(
                 rule="flagged if any synthetic record breaks it",
                 direction=Direction.LOWER.value,
                 rows=tuple(int(r) for r in np.flatnonzero(broken)[:WORST]),
+                rows_of="synthetic",
                 reference="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404",
             )
         )

@@ -41,6 +41,7 @@ def tabular_fidelity(
     margin: float = 0.01,
     alpha: float = 0.05,
     seed: int = 0,
+    only: tuple[str, ...] = (),
     level: float = 0.95,
 ) -> list[Finding]:
     """Run every fidelity metric of a synthetic table and say of each whether it is flagged.
@@ -63,6 +64,8 @@ def tabular_fidelity(
         ``"not (sex == 'M' and pregnant == 1); death_day >= birth_day"``.
     margin
         Distance (share of records) below which a difference is of no practical importance.
+    only
+        Names of the parts to run, such as ``marginal_distance``; all of them by default.
     alpha
         Family-wise error of the report.
 
@@ -90,4 +93,4 @@ def tabular_fidelity(
         ("precision_recall", lambda: precision_findings(t, level=level)),
         ("subgroup", lambda: group_findings(t, groups, level=level, margin=margin)),
     ]
-    return run_parts(parts, alpha=alpha)
+    return run_parts(parts, alpha=alpha, only=only)

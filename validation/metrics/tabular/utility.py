@@ -222,6 +222,7 @@ def tabular_utility(
     margin: float = 0.02,
     alpha: float = 0.05,
     seed: int = 0,
+    only: tuple[str, ...] = (),
     level: float = 0.95,
 ) -> list[Finding]:
     """Run every utility metric and say of each whether the synthetic table is worse than the real one.
@@ -238,6 +239,8 @@ def tabular_utility(
         categorical column with two levels.
     time, event
         Columns of follow-up and of the event (0 or 1), for survival analyses.
+    only
+        Names of the parts to run, such as ``coefficient_agreement``; all of them by default.
     margin
         Loss of performance that does not matter.
     """
@@ -277,4 +280,4 @@ def tabular_utility(
     parts.append(("coefficient_agreement", coefficients))
     if time or event:
         parts += [("hazard_ratio_agreement", hazards), ("kaplan_meier_distance", curves)]
-    return run_parts(parts, alpha=alpha)
+    return run_parts(parts, alpha=alpha, only=only)
