@@ -176,8 +176,10 @@ def load_protocol(path: Path) -> Protocol:
 
 def _complaint(item: Any, where: dict[Path_, Place], path: Path, model: type[BaseModel]) -> tuple[str, str]:
     """Return the place and the sentence for one pydantic error."""
-    location = _as_written(tuple(item["loc"]), where)
     kind = item["type"]
+    absent = kind == "missing"  # what is not there has no place of its own
+    location = _as_written(tuple(item["loc"][:-1] if absent else item["loc"]), where)
+    location = (*location, item["loc"][-1]) if absent else location
     if kind == "union_tag_invalid":  # which of several schemas applies is said by a key that has an unknown value
         location = (*location, item["ctx"]["discriminator"].strip("'"))
     known = location
@@ -188,6 +190,8 @@ def _complaint(item: Any, where: dict[Path_, Place], path: Path, model: type[Bas
     if kind == "extra_forbidden":
         near = get_close_matches(str(location[-1]), _fields_at(model, item["loc"][:-1]), n=1, cutoff=0.5)
         text = f"unknown key {location[-1]!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
+    elif kind == "union_tag_not_found":
+        text = f"{name}.{item['ctx']['discriminator'].strip(chr(39))} is missing."
     elif kind == "missing":
         text = f"{name} is missing."
     elif kind in ("literal_error", "union_tag_invalid"):
@@ -203,11 +207,11 @@ def _complaint(item: Any, where: dict[Path_, Place], path: Path, model: type[Bas
 
 
 def _as_written(location: Path_, where: dict[Path_, Place]) -> Path_:
-    """Return a place as the file has it: pydantic puts the name of the chosen schema in between where there are several."""
+    """Return a place as the file has it: where there are several schemas, pydantic adds the name of the chosen one."""
     clean: Path_ = ()
-    for step in location[:-1]:
+    for step in location:
         clean = (*clean, step) if (*clean, step) in where else clean
-    return (*clean, *location[-1:])
+    return clean
 
 
 def _fields_at(model: type[BaseModel], location: Iterable[Hashable]) -> list[str]:
