@@ -35,11 +35,14 @@ class Kind(StrEnum):
     ``CASE``: one value per case, a tensor of shape (batch,).
     ``VECTOR``: named components per case, a mapping from component name to a tensor of shape (batch,); for instance the
     channel responses of a model observer or the bins of a noise power spectrum. A summary reduces them over cases.
+    ``RAGGED``: named components that differ from case to case, a list of mappings from component name to a number; for
+    instance the ratings of the marks of a case, however many it has.
     ``ESTIMATE``: one :class:`~validation.estimate.Estimate`, or several, from whole data sets (tables, feature arrays).
     """
 
     CASE = "case"
     VECTOR = "vector"
+    RAGGED = "ragged"
     ESTIMATE = "estimate"
 
 

@@ -15,7 +15,7 @@ import torch
 
 from tests.study.synthetic import STANDARD, endpoint, open_written, protocol, write_cohort
 from validation.cohort.open import Cohort
-from validation.errors import IntegrityProblem, ModelProblem, RunProblem, UsageProblem
+from validation.errors import DataProblem, IntegrityProblem, ModelProblem, RunProblem, UsageProblem
 from validation.models import Batch, Model, ModelSpec, load_model
 from validation.study.checkpoint import load_settings, settings_path
 from validation.study.measure import case_seed
@@ -271,7 +271,7 @@ def test_baseline_is_a_second_model_or_an_image(cohort: Cohort, folder: Path, tm
     against = endpoint(comparator="baseline")
     measure(cohort, tmp_path / "run", entry("Shrink"), against, baseline=entry("Smooth"))
     assert set(frame(tmp_path / "run")["arm"]) == {"output", "baseline"}
-    with pytest.raises(RunProblem, match="no baseline image"):
+    with pytest.raises(DataProblem, match="no column `baseline`"):
         measure(cohort, tmp_path / "none", entry("Shrink"), against)
 
 

@@ -71,12 +71,12 @@ def fairness(table: Path, **options: Any) -> dict[str, Any]:
     UsageProblem, DataProblem
         If a column, level, margin or value is wrong; nothing is estimated then.
     """
-    from validation.cohort.table import read_table
     from validation.fairness.cells import bands
     from validation.fairness.criteria import criteria
     from validation.fairness.measures import canonical, measures
     from validation.fairness.report import fairness_report
     from validation.protocol.plan_schemas import FairnessPlan
+    from validation.tables import read_table
 
     roles = {role: options.get(role) for role in ("label", "score", "decision", "value", "cluster")}
     frame = read_table(table, text_columns=[roles["cluster"]] if roles["cluster"] else [])

@@ -127,8 +127,8 @@ def _of_scores(before: pd.DataFrame, after: pd.DataFrame, options: dict[str, Any
 
 
 def _read(text: str, texts: list[str]) -> pd.DataFrame:
-    from validation.cohort.table import read_table
     from validation.shift.inputs import table_of_arrays, table_of_images
+    from validation.tables import read_table
 
     cut = text.lower().find(".npz")
     if cut >= 0 and text[cut + 4 : cut + 5] in ("", ":"):

@@ -1,4 +1,4 @@
-"""One case: its images on one grid, in one unit."""
+"""One case: its images on one grid, in one unit, and what else is known of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from validation.cohort.spec import MASK_PREFIX, CohortSpec
 from validation.dicom.image import Image, Tag, Vector
 from validation.dicom.orientation import align
 from validation.errors import DataProblem
+from validation.metrics.detection.marks import Lesion
 
 SPACING_TOLERANCE = 0.01
 """Relative difference of spacing allowed between the images of one case."""
@@ -25,7 +26,9 @@ class Case:
     array-axis order, empty when unknown. ``tags`` are allowed acquisition tags of the input. ``regular`` is False when
     slices are missing, unevenly spaced or sheared, so that three-dimensional metrics do not apply. ``directions`` and
     ``origin_mm`` place the grid in the patient (see :class:`~validation.dicom.image.Image`), empty when unknown;
-    outputs that were made elsewhere are aligned by them.
+    outputs that were made elsewhere are aligned by them. ``texts`` maps a name (``reference``, ``source``) to a
+    text and ``lesions`` are those of the truth, ``None`` where the case table does not say (see
+    :mod:`validation.cohort.contents`). Texts never leave the case: only what is measured of them is kept.
     """
 
     case_id: str
@@ -38,6 +41,13 @@ class Case:
     regular: bool = True
     directions: tuple[Vector, ...] = ()
     origin_mm: tuple[float, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict, repr=False)
+    lesions: tuple[Lesion, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of its images and masks, ``()`` for a case that has neither."""
+        return next((a.shape for a in (*self.arrays.values(), *self.masks.values())), ())
 
 
 def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
@@ -48,6 +58,8 @@ def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
     DataProblem
         If they differ in shape (COH-011), grid (COH-012) or unit (COH-013), or do not state a unit (COH-014).
     """
+    if not images:
+        return Case(case_id=case_id, arrays={}, masks={}, spacing_mm=(), unit="")
     first_name = next(iter(images))
     first = images[first_name]
     source = spec.arrays

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from validation.cohort.table import read_table
 from validation.errors import DataProblem
 from validation.estimate import Outcome
+from validation.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from validation.cohort.case import Case, assemble
+from validation.cohort.contents import (
+    LESIONS,
+    TEXT_PREFIX,
+    content_columns,
+    content_file,
+    read_lesions,
+    read_text,
+)
 from validation.cohort.pseudonyms import pseudonyms, study_key
 from validation.cohort.spec import CohortSpec
 from validation.cohort.table import case_table, role_columns
@@ -70,6 +78,7 @@ class Cohort:
             self.listed.index = pd.Index(pseudonyms(self.listed.index, study_key(root)), name="case_id")
             self.listed = self.listed.sort_index()
         self.roles = role_columns(self.listed) if spec.kind == "images" else []
+        self.contents = content_columns(self.listed) if spec.kind == "images" else []
         self._join(self._inspect())
         self.cases: pd.DataFrame = self.listed.drop(index=list(self.rejections))
         if self.cases.empty:
@@ -98,6 +107,11 @@ class Cohort:
             locator = self.locator(case_id, column)
             if locator is not None:
                 found.update(locator_files(locator, self.folder, self.index))
+        for column in self.contents:
+            cell = self.locator(case_id, column)
+            path = content_file(column, cell, self.folder) if cell is not None else None
+            if path is not None:
+                found.add(path)
         return sorted(found)
 
     def load(self, case_id: str) -> Case:
@@ -117,7 +131,24 @@ class Cohort:
                     images[column] = read_image(locator, self.folder, self.index)
                 except DataProblem as problem:
                     raise _of_case(problem, case_id, column) from None
-        return assemble(case_id, images, self.spec)
+        return self._with_contents(assemble(case_id, images, self.spec))
+
+    def _with_contents(self, case: Case) -> Case:
+        """Return the case with its texts and lesions."""
+        texts: dict[str, str] = {}
+        lesions = None
+        for column in self.contents:
+            cell = self.locator(case.case_id, column)
+            if cell is None:
+                continue
+            try:
+                if column == LESIONS:
+                    lesions = read_lesions(cell, self.folder, case.case_id)
+                else:
+                    texts[column.removeprefix(TEXT_PREFIX)] = read_text(cell, self.folder)
+            except DataProblem as problem:
+                raise _of_case(problem, case.case_id, column) from None
+        return replace(case, texts=texts, lesions=lesions)
 
     def _inspect(self) -> pd.DataFrame:
         """Read headers case by case (never pixels); return their tags, one row per listed case."""

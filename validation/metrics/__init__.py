@@ -56,7 +56,12 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.detection.discrimination",
     "validation.metrics.detection.calibration",
     "validation.metrics.detection.froc",
+    "validation.metrics.detection.answers",
+    "validation.metrics.segmentation.readers",
+    "validation.metrics.logged",
     "validation.metrics.text.reports",
+    "validation.metrics.text.drafts",
+    "validation.metrics.text.attribution",
 )
 
 # Names that stand for several metrics on the same data, for quick looks: group -> metrics, in the order they are shown.

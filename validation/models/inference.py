@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -17,12 +18,12 @@ _LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def run_network(network: Callable[[Tensor], Any], images: Tensor, spec: ModelSpec, precision: Precision) -> Tensor:
-    """Return the network's answer to images, in the image unit, float32.
+    """Return the network's answer on the grid of the images, float32: an image in its unit, or a label map.
 
     Parameters
     ----------
     network
-        Callable from ``(N, C, *spatial)`` to ``(N, 1, *spatial)``.
+        Callable from ``(N, C, *spatial)`` to ``(N, 1, *spatial)``; for label maps also to one channel per label.
     images
         ``(B, H, W)`` or ``(B, D, H, W)``, float32.
     spec
@@ -36,18 +37,61 @@ def run_network(network: Callable[[Tensor], Any], images: Tensor, spec: ModelSpe
         If the network raises, or answers with another shape or type (MOD-007).
     """
     scaling, plan = spec.scaling, spec.inference
-    seen = images if scaling.clip is None else images.clamp(*scaling.clip)
-    seen = (seen - scaling.offset) / scaling.scale
 
     def ask(block: Tensor) -> Tensor:
-        return _checked(network, block)
+        return _checked(network, block, channels=spec.answer == "labels")
 
+    with _inference(images, precision):
+        seen = shown(images, spec)
+        answer = _volumes(ask, seen, plan) if plan.mode == "3d" else _slices(ask, seen, plan)
+    if spec.answer == "labels":
+        return _labels(answer.float(), spec)
+    return answer.squeeze(1).float() * scaling.scale + scaling.offset
+
+
+def ask_whole(network: Callable[[Tensor], Any], images: Tensor, spec: ModelSpec, precision: Precision) -> Any:
+    """Return what a network answers to whole images ``(N, 1, *spatial)``, whatever it is: scores or marks."""
+    with _inference(images, precision):
+        return _called(network, shown(images, spec).unsqueeze(1))
+
+
+def shown(images: Tensor, spec: ModelSpec) -> Tensor:
+    """Return images with their intensities as the network sees them."""
+    scaling = spec.scaling
+    seen = images if scaling.clip is None else images.clamp(*scaling.clip)
+    return (seen - scaling.offset) / scaling.scale
+
+
+@contextmanager
+def _inference(images: Tensor, precision: Precision) -> Iterator[None]:
     with (
         torch.inference_mode(),
         torch.autocast(images.device.type, dtype=_LOW.get(precision), enabled=precision in _LOW),
     ):
-        answer = _volumes(ask, seen, plan) if plan.mode == "3d" else _slices(ask, seen, plan)
-    return answer.float() * scaling.scale + scaling.offset
+        yield
+
+
+def _labels(answer: Tensor, spec: ModelSpec) -> Tensor:
+    """Return the label map ``(B, *spatial)`` of an answer ``(B, C, *spatial)``."""
+    if spec.threshold is not None:
+        if answer.shape[1] != 1:
+            raise _not_labels(f"it has {answer.shape[1]} channels, and `threshold` takes one probability")
+        return (answer[:, 0] >= spec.threshold).float() * next(iter(spec.structures.values()))
+    if answer.shape[1] > 1:
+        if max(spec.structures.values()) >= answer.shape[1]:
+            raise _not_labels(f"it has {answer.shape[1]} channels, fewer than the labels of `structures`")
+        return answer.argmax(1).float()
+    if spec.inference.roi_size is not None:
+        raise _not_labels("labels of overlapping windows cannot be averaged; answer with one channel per label")
+    return answer[:, 0]
+
+
+def _not_labels(why: str) -> ModelProblem:
+    return ModelProblem(
+        f"the model's answer cannot be read as a label map: {why}.",
+        code="MOD-013",
+        action="Correct `structures`, `threshold` or `inference` under `model:` in study.yaml.",
+    )
 
 
 def _slices(ask: Callable[[Tensor], Tensor], images: Tensor, plan: Inference) -> Tensor:
@@ -65,7 +109,10 @@ def _slices(ask: Callable[[Tensor], Tensor], images: Tensor, plan: Inference) ->
     # 2-D cases were batched by the caller; the slices of volumes are shown a few at a time.
     step = len(blocks) if flat else plan.window_batch
     answers = [_windowed(ask, blocks[start : start + step], plan) for start in range(0, len(blocks), step)]
-    return torch.cat(answers).reshape(images.shape)
+    joined = torch.cat(answers)  # (B [* D], C, H, W)
+    if flat:
+        return joined
+    return joined.reshape(*images.shape[:2], *joined.shape[1:]).movedim(2, 1)
 
 
 def _volumes(ask: Callable[[Tensor], Tensor], images: Tensor, plan: Inference) -> Tensor:
@@ -76,7 +123,7 @@ def _volumes(ask: Callable[[Tensor], Tensor], images: Tensor, plan: Inference) -
             code="MOD-007",
             action="Use mode `2d`, or give whole series as cases.",
         )
-    return _windowed(ask, images.unsqueeze(1), plan).squeeze(1)
+    return _windowed(ask, images.unsqueeze(1), plan)
 
 
 def _windowed(ask: Callable[[Tensor], Tensor], block: Tensor, plan: Inference) -> Tensor:
@@ -91,7 +138,7 @@ def _windowed(ask: Callable[[Tensor], Tensor], block: Tensor, plan: Inference) -
     return answer if isinstance(answer, Tensor) else next(iter(answer))
 
 
-def _checked(network: Callable[[Tensor], Any], block: Tensor) -> Tensor:
+def _called(network: Callable[[Tensor], Any], block: Tensor) -> Any:
     """Call the network; turn its failures into problems that name the shapes."""
     shape = tuple(block.shape)
     try:
@@ -108,9 +155,15 @@ def _checked(network: Callable[[Tensor], Any], block: Tensor) -> Tensor:
             why="A case without output cannot be measured.",
             action="Check mode, roi_size and scaling under `model:` in study.yaml.",
         ) from None
-    if isinstance(answer, list | tuple) and len(answer) == 1:
-        answer = answer[0]
-    expected = (shape[0], 1, *shape[2:])
+    return answer[0] if isinstance(answer, list | tuple) and len(answer) == 1 else answer
+
+
+def _checked(network: Callable[[Tensor], Any], block: Tensor, *, channels: bool) -> Tensor:
+    """Call the network and check that it answers on the grid, with one channel or, for label maps, several."""
+    answer = _called(network, block)
+    shape = tuple(block.shape)
+    found_channels = answer.shape[1] if channels and isinstance(answer, Tensor) and answer.ndim > 1 else 1
+    expected = (shape[0], found_channels, *shape[2:])
     if not isinstance(answer, Tensor) or tuple(answer.shape) != expected:
         found = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise ModelProblem(

@@ -17,7 +17,7 @@ from validation.errors import ModelProblem
 from validation.models.archive import read_weights, require_exported, require_torchscript
 from validation.models.spec import ModelSpec
 
-Network = Callable[[Tensor], Any]
+Network = Callable[..., Any]
 
 
 def load_torchscript(path: Path, device: torch.device) -> nn.Module:

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from validation.dicom.image import Image
-from validation.dicom.locators import SeriesIndex, read_image
+from validation.dicom.locators import SeriesIndex, read_image, resolve
 from validation.dicom.orientation import align
 from validation.errors import ModelProblem
 from validation.models.inference import Precision
 from validation.models.model import Batch, Model
 from validation.models.spec import ModelSpec
 
+MAXIMUM_TEXT_BYTES = 1 << 20
 SPACING_TOLERANCE = 0.01
 """Largest relative difference of spacing between an output and its input."""
 
@@ -62,6 +63,11 @@ class PrecomputedModel(Model):
             )
         self._fields = fields
 
+    @property
+    def needs_image(self) -> bool:
+        """An image is compared with its input; label maps and texts are there already."""
+        return self.spec.answer == "image"
+
     def locator(self, case_id: str, draw: int, row: Mapping[str, Any]) -> str:
         """Return the locator of one output.
 
@@ -94,12 +100,12 @@ class PrecomputedModel(Model):
         DataProblem
             If an output cannot be read.
         """
-        expected = tuple(batch.images.shape[1:])
-        outputs = torch.empty(batch.images.shape, dtype=torch.float32)
+        expected = tuple(batch.grids[0].array.shape if batch.grids else batch.images.shape[1:])
+        outputs = torch.empty((len(batch.case_ids), *expected), dtype=torch.float32)
         for index, (case_id, row) in enumerate(zip(batch.case_ids, batch.rows, strict=True)):
             image = read_image(self.locator(case_id, batch.draw, row), self._folder, self._index)
             if batch.grids:
-                image = _on_grid(image, batch.grids[index], case_id)
+                image = _on_grid(image, batch.grids[index], case_id, values=self.spec.answer == "image")
             if image.array.shape != expected:
                 raise ModelProblem(
                     f"the stored output has shape {image.array.shape}, its input {expected}.",
@@ -108,13 +114,46 @@ class PrecomputedModel(Model):
                     why="An output on another grid than its input cannot be compared with it voxel by voxel.",
                 )
             outputs[index] = torch.from_numpy(image.array)
+        if self.spec.answer == "labels":
+            return outputs.to(self.device)
         scaling = self.spec.scaling
         return (outputs * scaling.scale + scaling.offset).to(self.device)
 
+    def draft(self, batch: Batch) -> list[str]:
+        """Read the text files of a batch.
 
-def _on_grid(image: Image, grid: Image, case_id: str) -> Image:
+        Raises
+        ------
+        ModelProblem
+            If a file is missing, too large or not UTF-8 (MOD-016).
+        """
+        texts = []
+        for case_id, row in zip(batch.case_ids, batch.rows, strict=True):
+            path = resolve(self.locator(case_id, batch.draw, row), self._folder).path
+            try:
+                if path.stat().st_size > MAXIMUM_TEXT_BYTES:
+                    raise _no_text("is larger than 1 MiB", case_id)
+                texts.append(path.read_text(encoding="utf-8-sig"))
+            except OSError:
+                raise _no_text("does not exist", case_id) from None
+            except UnicodeDecodeError:
+                raise _no_text("is not UTF-8 text", case_id) from None
+        return texts
+
+
+def _no_text(why: str, case_id: str) -> ModelProblem:
+    return ModelProblem(
+        f"the file of the drafted text {why}.",
+        code="MOD-016",
+        where=case_id,
+        why="A case without answer is a failure of the model; it is never left out silently.",
+        action="Give one UTF-8 text file per case (and draw); an empty file is an empty draft.",
+    )
+
+
+def _on_grid(image: Image, grid: Image, case_id: str, *, values: bool) -> Image:
     """Return an output with its axes in the order of its input, after comparing unit, spacing and position."""
-    if image.unit and grid.unit and image.unit != grid.unit:
+    if values and image.unit and grid.unit and image.unit != grid.unit:
         raise ModelProblem(
             f"the stored output is in {image.unit}, its input in {grid.unit}.",
             code="MOD-012",

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["torchscript", "exported", "monai_bundle", "onnx", "entry_point", "weights", "precomputed"]
+Answer = Literal["image", "labels", "scores", "marks", "text"]
+TABLES = (".csv", ".parquet")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*:[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)*$")]
 
@@ -89,7 +91,21 @@ class ModelSpec(_Part):
     ``weights``
         As ``entry_point``, where the factory makes the architecture and ``path`` holds its state dictionary.
     ``precomputed``
-        A folder of outputs for models that cannot be shared; see ``outputs``.
+        A folder of outputs for models that cannot be shared, see ``outputs``; or, for scores, marks and texts, a table.
+
+    Answers
+    -------
+    ``image``
+        An image on the grid of the input, in its unit.
+    ``labels``
+        A label map on that grid; ``structures`` says which label is which structure. A network answers with the label
+        of each voxel, with one channel per label (the largest wins), or with one probability (``threshold``).
+    ``scores``
+        One number per name in ``scores`` and case.
+    ``marks``
+        Places in the image, each with a rating, any number of them (none included).
+    ``text``
+        A drafted report. It is given the texts of the case whose name begins with ``source``, and its input image.
     """
 
     name: str = Field(min_length=1)
@@ -109,6 +125,16 @@ class ModelSpec(_Part):
         "case table in braces, such as `{case_id}/draw{draw}.nii.gz`.",
         examples=["{case_id}.nii.gz", "{output_file}"],
     )
+    answer: Answer = Field(default="image", description="What the model answers with.")
+    structures: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(
+        default_factory=dict, description="For `labels`: name of each structure -> its label in the answer."
+    )
+    threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="For `labels` with one structure: the network answers with a probability, inside at or above this.",
+    )
+    scores: tuple[str, ...] = Field(default=(), description="For `scores`: their names, in the order of the answer.")
     stochastic: bool = Field(default=False, description="Whether repeated runs on one case differ (a sampler).")
     inference: Inference = Field(default_factory=Inference)
     scaling: Scaling = Field(default_factory=Scaling)
@@ -124,8 +150,38 @@ class ModelSpec(_Part):
             )
         if (self.kind in ("entry_point", "weights")) != (self.entry_point is not None):
             raise ValueError("`entry_point` belongs to the kinds `entry_point` and `weights`, and they need it")
-        if (self.kind == "precomputed") != (self.outputs is not None):
-            raise ValueError("`outputs` belongs to the kind `precomputed`, and it needs it")
+        if (self.kind == "precomputed" and not self.from_table) != (self.outputs is not None):
+            raise ValueError("`outputs` belongs to the kind `precomputed` with a folder, and it needs it")
+        self._check_answer()
         if self.arguments and self.entry_point is None:
             raise ValueError("`arguments` belong to an `entry_point`")
         return self
+
+    @property
+    def from_table(self) -> bool:
+        """Whether precomputed answers stand in a table rather than in files of their own."""
+        return self.kind == "precomputed" and (self.path or "").lower().endswith(TABLES)
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether the answer lies on the grid of the input: an image or a label map."""
+        return self.answer in ("image", "labels")
+
+    def _check_answer(self) -> None:
+        """Raise ValueError where what describes the answer does not fit its kind."""
+        if (self.answer == "labels") != bool(self.structures):
+            raise ValueError("`structures` belongs to the answer `labels`, and it needs it")
+        if len(set(self.structures.values())) != len(self.structures):
+            raise ValueError("two `structures` have the same label")
+        if self.threshold is not None and len(self.structures) != 1:
+            raise ValueError("`threshold` belongs to the answer `labels` with one structure")
+        if (self.answer == "scores") != bool(self.scores):
+            raise ValueError("`scores` names the scores of the answer `scores`, and it needs them")
+        if len(set(self.scores)) != len(self.scores):
+            raise ValueError("`scores` names one score twice")
+        if self.from_table and self.on_grid:
+            raise ValueError("images and label maps are files; give their folder as `path` and `outputs`")
+        if self.kind == "precomputed" and self.answer in ("scores", "marks") and not self.from_table:
+            raise ValueError(f"precomputed {self.answer} are given as a table: `path` names a .csv or .parquet file")
+        if self.answer == "marks" and self.stochastic:
+            raise ValueError("marks of repeated samples cannot be averaged; evaluate a fixed rule over the samples")

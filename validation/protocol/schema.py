@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from validation.protocol.change_schema import ChangeProtocol, Monitoring
 from validation.protocol.endpoint_schema import Endpoint, Identifier, Multiplicity, Part
+from validation.protocol.labeller_schema import Labeller
 from validation.protocol.plan_schemas import FairnessPlan, ReaderStudyPlan, ShiftPlan
 
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
@@ -157,6 +158,8 @@ class Protocol(Part):
     """Values that the holdout must not share with the training data."""
     execution: Execution = Field(default_factory=Execution)
     """How the model is run."""
+    labellers: dict[Identifier, Labeller] = Field(default_factory=dict)
+    """Labellers of texts, by the name that metrics give; rename one when its words change."""
     endpoints: list[Endpoint] = Field(min_length=1)
     """What is measured, compared and judged."""
     multiplicity: Multiplicity = Field(default_factory=Multiplicity)

@@ -20,10 +20,14 @@ _DIFFERENCES = (
     "hodges_lehmann",
     "bootstrap_mean_difference",
 )
-_SCORES = ("auc", "auc_difference")
+_SCORES = ("auc", "auc_difference", "ppv", "npv")
 _EVENTS = ("proportion", "paired_proportion_difference")
 _HITS = ("sensitivity", "sensitivity_difference", "specificity", "specificity_difference")
-_NO_VALUES = ("detectability", "detectability_difference", "spectrum_mean", "spectrum_mean_difference")
+_NO_VALUES = (
+    "detectability", "detectability_difference", "spectrum_mean", "spectrum_mean_difference", "calibration_slope",
+    "calibration_intercept", "calibration_error", "brier_score", "froc_sensitivity", "wafroc", "component_share",
+    "component_mean", "individual_equivalence", "inside_reader_spread",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ def worst_case(sample: Sample, summary: str, better: Better, parameters: dict[st
         "mean",
         "proportion",
         "auc",
+        "ppv",
+        "npv",
         "sensitivity",
         "specificity",
     )

@@ -23,8 +23,8 @@ def bootstrap_mean(
     sample: Sample, *, level: float, unit: str, seed: int, interval: Bootstrapped = "bca", replicates: int = 2000
 ) -> Estimate:
     """Mean over cases with a patient-clustered bootstrap interval, BCa or percentile."""
-    replicates = _wanted(replicates)
-    made = _replicates(
+    replicates = wanted_replicates(replicates)
+    made = replicated(
         sample,
         ("mean", replicates, seed),
         lambda: resampling.mean_bootstrap(sample.values, clusters=sample.clusters, replicates=replicates, seed=seed),
@@ -37,8 +37,8 @@ def bootstrap_mean_difference(
     sample: Sample, *, level: float, unit: str, seed: int, interval: Bootstrapped = "bca", replicates: int = 2000
 ) -> Estimate:
     """Mean of output minus comparator with a patient-clustered bootstrap interval, BCa or percentile."""
-    replicates = _wanted(replicates)
-    made = _replicates(
+    replicates = wanted_replicates(replicates)
+    made = replicated(
         sample,
         ("mean_difference", replicates, seed),
         lambda: resampling.mean_bootstrap(
@@ -56,8 +56,8 @@ def quantile(sample: Sample, *, level: float, unit: str, seed: int, q: float = 0
     """Quantile over cases (the median by default) with a patient-clustered percentile bootstrap interval."""
     if not 0 < q < 1:
         raise unfit(f"`q` must lie between 0 and 1, got {q}.")
-    replicates = _wanted(replicates)
-    made = _replicates(
+    replicates = wanted_replicates(replicates)
+    made = replicated(
         sample,
         ("quantile", q, replicates, seed),
         lambda: resampling.quantile_bootstrap(
@@ -67,14 +67,14 @@ def quantile(sample: Sample, *, level: float, unit: str, seed: int, q: float = 0
     return _bootstrapped(made, level, unit, f"quantile {q:g}", "percentile")
 
 
-def _wanted(replicates: int) -> int:
+def wanted_replicates(replicates: int) -> int:
     """Return the number of replicates to draw: one, which is the least, where the caller asks for the value only."""
     if not isinstance(replicates, int) or not 100 <= replicates <= 1_000_000:
         raise unfit(f"`replicates` must be a whole number from 100 to 1000000, got {replicates!r}.")
     return 1 if only_value_wanted() else replicates
 
 
-def _replicates(sample: Sample, key: tuple[Any, ...], make: Callable[[], _Made]) -> _Made:
+def replicated(sample: Sample, key: tuple[Any, ...], make: Callable[[], _Made]) -> _Made:
     """Return replicates made before for this very sample: a p-value reads dozens of intervals from the same ones."""
     kept = _CACHE.setdefault(sample, {})
     if key not in kept:

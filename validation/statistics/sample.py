@@ -32,6 +32,8 @@ class Sample:
         Components of a vector metric, shape (n, k).
     component_names
         The k names of the components.
+    ragged
+        Whether cases differ in which components they have; then one component is enough for a case to have a value.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Sample:
     components: Floats | None = None
     comparator_components: Floats | None = None
     component_names: tuple[str, ...] = ()
+    ragged: bool = False
 
     def __post_init__(self) -> None:
         for name in ("values", "comparator", "labels", "components", "comparator_components"):
@@ -97,6 +100,43 @@ class Sample:
             if getattr(self, name) is not None
         }
         return replace(self, **rows)
+
+    def by_cluster(self) -> Sample:
+        """Return one row per cluster: the highest value and label of its cases, unknown where one of them is.
+
+        The patient is called positive when any of the cases is, and has the condition when any of them has.
+
+        Raises
+        ------
+        ValueError
+            For a sample of components, which have no highest value.
+
+        Examples
+        --------
+        >>> s = Sample(values=[1.0, 3.0, 2.0], clusters=["a", "a", "b"], labels=[0, 1, 0]).by_cluster()
+        >>> s.values.tolist(), s.labels.tolist()
+        ([3.0, 2.0], [1.0, 0.0])
+        """
+        if self.components is not None:
+            raise ValueError("components of several cases have no highest value")
+        codes: dict[object, int] = {}
+        where = np.array([codes.setdefault(c, len(codes)) for c in self.clusters.tolist()], dtype=np.intp)
+
+        def highest(column: Floats | None) -> Floats | None:
+            if column is None:
+                return None
+            found = np.full(len(codes), -np.inf)
+            np.maximum.at(found, where, column)  # NaN wins: a patient with an unknown case is unknown
+            return found
+
+        values = highest(self.values)
+        assert values is not None  # noqa: S101 - for the type checker: a sample always has values
+        return Sample(
+            values=values,
+            clusters=np.array(list(codes), dtype=self.clusters.dtype),
+            comparator=highest(self.comparator),
+            labels=highest(self.labels),
+        )
 
 
 def _floats(given: ArrayLike) -> Floats:

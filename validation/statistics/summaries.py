@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from validation.estimate import Estimate
 from validation.registry import Direction, summary
+from validation.statistics import answer_summaries as answers
 from validation.statistics import means, proportion_differences, proportions, ranks, ratios, roc
 from validation.statistics.resampled_summaries import bootstrap_mean, bootstrap_mean_difference, quantile
 from validation.statistics.sample import Sample
@@ -32,10 +33,10 @@ from validation.statistics.vector_summaries import (
 
 # importing this module registers every summary of this room
 __all__ = [
-    "auc", "auc_difference", "bootstrap_mean", "bootstrap_mean_difference", "detectability", "detectability_difference",
-    "geometric_mean_ratio", "hodges_lehmann", "mean", "mean_ratio", "null_value", "paired_mean_difference",
-    "paired_proportion_difference", "proportion", "quantile", "sensitivity", "sensitivity_difference", "specificity",
-    "specificity_difference", "spectrum_mean", "spectrum_mean_difference",
+    "answers", "auc", "auc_difference", "bootstrap_mean", "bootstrap_mean_difference", "detectability",
+    "detectability_difference", "geometric_mean_ratio", "hodges_lehmann", "mean", "mean_ratio", "null_value",
+    "paired_mean_difference", "paired_proportion_difference", "proportion", "quantile", "sensitivity",
+    "sensitivity_difference", "specificity", "specificity_difference", "spectrum_mean", "spectrum_mean_difference",
 ]  # fmt: skip
 
 

@@ -36,7 +36,9 @@ def usable(sample: Sample) -> np.ndarray[Any, np.dtype[np.bool_]]:
     for part in parts:
         if part is not None:
             finite = np.isfinite(part)
-            ok &= finite.all(axis=1) if finite.ndim == 2 else finite
+            if finite.ndim == 2:
+                finite = np.asarray(finite.any(axis=1) if sample.ragged else finite.all(axis=1))
+            ok &= finite
     if sample.labels is not None:
         ok &= np.isfinite(sample.labels)
     return ok

@@ -90,8 +90,8 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
 
     if metric.kind is Kind.ESTIMATE:
         raise refuse(f"{metric.name} works on whole tables, not case by case.", "Use it through its own study type.")
-    if ("components" in summary.needs) != (metric.kind is Kind.VECTOR):
-        kind = "a vector" if metric.kind is Kind.VECTOR else "one value"
+    if ("components" in summary.needs) != (metric.kind in (Kind.VECTOR, Kind.RAGGED)):
+        kind = "one value" if metric.kind is Kind.CASE else "several values"
         raise refuse(
             f"metric {metric.name} gives {kind} per case, which summary {summary.name} does not take.",
             "`validation list summaries` says what each needs.",
@@ -106,7 +106,8 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
         )
     if "labels" in summary.needs and "label" not in endpoint.summary_parameters:
         raise refuse(f"summary {summary.name} needs the truth of each case.", "Set `summary_parameters: {label: ...}`.")
-    unknown = set(endpoint.metric.parameters()) - set(metric.parameters())
+    own = {"structure", "against"} if metric.family == "segmentation" else set()  # see study.named
+    unknown = set(endpoint.metric.parameters()) - set(metric.parameters()) - own
     if unknown:
         raise refuse(
             f"metric {metric.name} has no parameter {sorted(unknown)}.",

@@ -18,6 +18,16 @@ from validation.dicom.image import Image
 from validation.errors import DataProblem, ModelProblem, ValidationProblem
 from validation.models import Batch, Model
 from validation.registry import Kind
+from validation.study.answers import (
+    LESIONS,
+    REFERENCE_TEXT,
+    SOURCE_TEXT,
+    Content,
+    answer,
+    check_answers,
+    source_texts,
+)
+from validation.study.arguments import metric_arguments, obstacle
 from validation.study.plan import ARMS, Plan, Task
 from validation.study.shards import Rejection, Row
 
@@ -45,23 +55,28 @@ def case_seed(seed: int, case_id: str, draw: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def needed_roles(plan: Plan, tasks: frozenset[int], *, baseline_model: bool) -> frozenset[str]:
-    """Return the images that a case must bring for its tasks.
+def needed_roles(plan: Plan, tasks: frozenset[int], models: Mapping[str, Model]) -> frozenset[str]:
+    """Return what a case must bring for its tasks: images by role, ``lesions``, ``text.reference``, ``text.source``.
 
     The baseline arm is what a baseline model makes of the input or, without such a model, an image of the case.
     """
-    source = {"output": "input", "baseline": "input" if baseline_model else "baseline"}
     roles: set[str] = set()
     for position in tasks:
         task = plan.tasks[position]
-        roles.add(source.get(task.arm, task.arm))
+        model = models.get(task.arm)
+        if model is None:
+            roles.add(task.arm)
+        elif model.needs_image:
+            roles.add("input")
         if task.full_reference:
             roles.add("reference")
+        wanted = {"signed": REFERENCE_TEXT, "source": SOURCE_TEXT, "lesions": LESIONS}
+        roles |= {wanted[role] for role in task.metric.roles if role in wanted}
     return frozenset(roles)
 
 
 def check_case(loaded: Loaded, roles: frozenset[str]) -> None:
-    """Refuse a case that lacks an image that its tasks need, or whose images lie on different grids.
+    """Refuse a case that lacks what its tasks need, or whose images lie on different grids.
 
     Raises
     ------
@@ -70,15 +85,31 @@ def check_case(loaded: Loaded, roles: frozenset[str]) -> None:
     """
     arrays = loaded.case.arrays
     shapes: dict[str, tuple[int, ...]] = {}
-    for role in sorted(roles):
-        if role not in arrays:
-            raise DataProblem(f"the case has no {role} image.", code="RUN-020", where=loaded.case.case_id)
-        shapes[role] = arrays[role].shape
+    missing = _missing_contents(loaded.case, roles)
+    for role in sorted(roles - {REFERENCE_TEXT, SOURCE_TEXT, LESIONS}):
+        if role in arrays:
+            shapes[role] = arrays[role].shape
+        else:
+            missing.append(f"{role} image")
+    if missing:
+        raise DataProblem(f"the case has no {', no '.join(missing)}.", code="RUN-020", where=loaded.case.case_id)
     if len(set(shapes.values())) > 1:
         text = ", ".join(f"{role} {shape}" for role, shape in shapes.items())
         raise DataProblem(
             f"the images of the case have different shapes: {text}.", code="RUN-021", where=loaded.case.case_id
         )
+
+
+def _missing_contents(case: Case, roles: frozenset[str]) -> list[str]:
+    """Return which texts or lesions a case lacks; an empty reference text is none, since nobody signed it."""
+    missing = []
+    if REFERENCE_TEXT in roles and not case.texts.get("reference", "").strip():
+        missing.append("reference text")
+    if SOURCE_TEXT in roles and not any(text.strip() for text in source_texts(case).values()):
+        missing.append("source text")
+    if LESIONS in roles and case.lesions is None and LESIONS not in case.masks:
+        missing.append("lesions (neither a table nor a mask of that name)")
+    return missing
 
 
 class Measurer:
@@ -88,6 +119,7 @@ class Measurer:
         self.plan = plan
         self.device = device
         self.models: dict[str, Model] = {"output": model, **({"baseline": baseline} if baseline else {})}
+        check_answers(plan, self.models)
 
     def draws(self, arm: str) -> int:
         """Return the number of samples of an arm: the protocol's for stochastic models, else 1."""
@@ -95,8 +127,8 @@ class Measurer:
         return self.plan.draws if model is not None and model.spec.stochastic else 1
 
     def roles(self, tasks: frozenset[int]) -> frozenset[str]:
-        """Return the images that a case must bring for its tasks."""
-        return needed_roles(self.plan, tasks, baseline_model="baseline" in self.models)
+        """Return what a case must bring for its tasks."""
+        return needed_roles(self.plan, tasks, self.models)
 
     def rejected_rows(self, case_id: str, tasks: frozenset[int], reason: str) -> list[Row]:
         """Return rows without values for a rejected case: none of its planned measurements is lost from sight."""
@@ -107,15 +139,17 @@ class Measurer:
         ]
 
     def output_of(self, loaded: Loaded) -> npt.NDArray[np.float32]:
-        """Return the model's output for one case (draw 0), as it was measured.
+        """Return the image or label map that the model makes of one case (draw 0), as it was measured.
 
         Raises
         ------
         ModelProblem
             If the model fails on the case.
         """
-        answer = self._predict(self.models["output"], [loaded], self._stack("input", [loaded]), 0)[0]
-        return np.asarray(answer.cpu().numpy(), dtype=np.float32)
+        found = self._answer(self.models["output"], [loaded], {}, 0).image
+        if found is None:
+            raise ValueError("the model answers with neither images nor label maps; the caller checks")
+        return np.asarray(found[0].cpu().numpy(), dtype=np.float32)
 
     def measure(self, batch: Sequence[Loaded]) -> tuple[list[Row], list[Rejection]]:
         """Measure cases of equal shape. A case on which the model fails is rejected; the others are unaffected.
@@ -149,19 +183,15 @@ class Measurer:
 
     def _rows(self, batch: Sequence[Loaded]) -> list[Row]:
         tasks = sorted(set().union(*(loaded.tasks for loaded in batch)))
-        images = {role: self._stack(role, batch) for role in sorted(self.roles(frozenset(tasks)))}
+        images = {role: self._stack(role, batch) for role in sorted(self.roles(frozenset(tasks)) & set(ARMS))}
         rows: list[Row] = []
         for arm in ARMS:
             positions = [position for position in tasks if self.plan.tasks[position].arm == arm]
             model = self.models.get(arm)
-            if model is None:
-                for position in positions:
-                    rows += self._task_rows(position, images[arm], images, batch, draw=0)
-                continue
             for draw in range(self.draws(arm) if positions else 0):
-                answer = self._predict(model, batch, images["input"], draw)
+                content = Content(image=images[arm]) if model is None else self._answer(model, batch, images, draw)
                 for position in positions:
-                    rows += self._task_rows(position, answer, images, batch, draw=draw)
+                    rows += self._task_rows(position, content, images.get("reference"), batch, draw=draw)
         return rows
 
     def _stack(self, role: str, batch: Sequence[Loaded]) -> Tensor:
@@ -171,59 +201,62 @@ class Measurer:
         stacked = np.stack([loaded.case.arrays.get(role, empty) for loaded in batch])
         return torch.from_numpy(stacked).to(self.device, torch.float32)
 
-    def _predict(self, model: Model, batch: Sequence[Loaded], images: Tensor, draw: int) -> Tensor:
-        answer = model.predict(
+    def _answer(self, model: Model, batch: Sequence[Loaded], images: Mapping[str, Tensor], draw: int) -> Content:
+        inputs = images.get("input")
+        if inputs is None and all("input" in loaded.case.arrays for loaded in batch):
+            inputs = self._stack("input", batch)  # a writer of texts sees the image where there is one
+        return answer(
+            model,
             Batch(
-                images=images,
+                images=torch.empty((len(batch), 0), device=self.device) if inputs is None else inputs,
                 case_ids=tuple(loaded.case.case_id for loaded in batch),
                 rows=tuple(loaded.row for loaded in batch),
                 seeds=tuple(case_seed(self.plan.seed, loaded.case.case_id, draw) for loaded in batch),
                 draw=draw,
-                grids=tuple(_grid(loaded.case) for loaded in batch),
+                grids=tuple(_grid(loaded.case) for loaded in batch) if model.spec.on_grid else (),
+                texts=tuple(source_texts(loaded.case) for loaded in batch),
             ),
-            precision=self.plan.precision,
+            self.plan.precision,
         )
-        if tuple(answer.shape) != tuple(images.shape):
-            raise ModelProblem(
-                f"the model answered {tuple(answer.shape)} to images of {tuple(images.shape)}.", code="MOD-007"
-            )
-        bad = answer.numel() - int(torch.isfinite(answer).sum())
-        if bad:
-            raise ModelProblem(f"the model's output holds {bad} values that are not finite numbers.", code="MOD-011")
-        return answer
 
     def _task_rows(
-        self, position: int, image: Tensor, images: Mapping[str, Tensor], batch: Sequence[Loaded], *, draw: int
+        self, position: int, content: Content, reference: Tensor | None, batch: Sequence[Loaded], *, draw: int
     ) -> list[Row]:
         """Compute one task on the cases of the batch that it applies to."""
         task = self.plan.tasks[position]
         chosen = [i for i, loaded in enumerate(batch) if position in loaded.tasks]
-        if not chosen:
-            return []
         rows, usable = [], []
         for i in chosen:
             case = batch[i].case
-            note = _obstacle(task, case)
+            note = obstacle(task, case)
             if note:
                 rows.append(Row(case.case_id, task.key, task.arm, draw, "", None, unit_of(task, case.unit), note))
             else:
                 usable.append(i)
         if not usable:
             return rows
-        arguments = self._arguments(task, image, images, batch, usable)
+        cases = [batch[i] for i in usable]
+        part = content if len(usable) == len(batch) else content.pick(usable)
+        compared = reference if reference is None or len(usable) == len(batch) else reference[usable]
+        label = self.models[task.arm].spec.structures[task.structure] if task.structure else None
+        arguments = metric_arguments(task, part, compared, cases, label, self.device)
         try:
             result = task.metric.function(**arguments, **task.parameters)
         except DataProblem as problem:
             if len(usable) > 1:
-                for i in usable:
-                    alone = {role: tensor[i : i + 1] for role, tensor in images.items()}
-                    rows += self._task_rows(position, image[i : i + 1], alone, [batch[i]], draw=draw)
+                for k, loaded in enumerate(cases):
+                    alone = None if compared is None else compared[k : k + 1]
+                    rows += self._task_rows(position, part.pick([k]), alone, [loaded], draw=draw)
                 return rows
-            case = batch[usable[0]].case
+            case = cases[0].case
             return [
                 *rows,
                 Row(case.case_id, task.key, task.arm, draw, "", None, unit_of(task, case.unit), problem.what),
             ]
+        if task.metric.kind is Kind.RAGGED:
+            for loaded, found in zip(cases, result, strict=True):
+                rows += [_row(loaded.case, task, draw, name, value) for name, value in found.items()]
+            return rows
         components = {"": result} if task.metric.kind is Kind.CASE else result
         values = {name: tensor.detach().double().cpu().tolist() for name, tensor in components.items()}
         for k, i in enumerate(usable):
@@ -231,52 +264,16 @@ class Measurer:
                 rows.append(_row(batch[i].case, task, draw, name, column[k]))
         return rows
 
-    def _arguments(
-        self, task: Task, image: Tensor, images: Mapping[str, Tensor], batch: Sequence[Loaded], usable: Sequence[int]
-    ) -> dict[str, Any]:
-        whole = len(usable) == len(batch)
-        index = torch.tensor(usable, device=self.device)
-
-        def pick(tensor: Tensor) -> Tensor:
-            return tensor if whole else tensor.index_select(0, index)
-
-        arguments: dict[str, Any]
-        if task.full_reference:
-            arguments = {"output": pick(image), "reference": pick(images["reference"])}
-        else:
-            arguments = {"image": pick(image)}
-        for role, name in task.masks.items():
-            stacked = np.stack([batch[i].case.masks[name] for i in usable])
-            arguments[role] = torch.from_numpy(stacked).to(self.device)
-        if "spacing_mm" in task.metric.parameters():
-            spacing = [batch[i].case.spacing_mm for i in usable]
-            arguments["spacing_mm"] = torch.tensor(spacing, dtype=torch.float64, device=self.device)
-        return arguments
-
 
 def _grid(case: Case) -> Image:
     return Image(
-        array=case.arrays["input"] if "input" in case.arrays else next(iter(case.arrays.values())),
+        array=case.arrays.get("input", next(iter(case.arrays.values()), np.zeros(case.shape, dtype=np.float32))),
         spacing_mm=case.spacing_mm,
         unit=case.unit,
         regular=case.regular,
         directions=case.directions,
         origin_mm=case.origin_mm,
     )
-
-
-def _obstacle(task: Task, case: Case) -> str:
-    """Return why a task cannot be computed on a case, or an empty text."""
-    for name in task.masks.values():
-        if name not in case.masks:
-            return f"the case has no region {name!r}"
-        if case.masks[name].shape != next(iter(case.arrays.values())).shape:
-            return f"the region {name!r} has another shape than the image"
-    if "spacing_mm" in task.metric.parameters() and not case.spacing_mm:
-        return "the spacing of the image is not known"
-    if "spacing_mm" in task.metric.parameters() and len(case.spacing_mm) == 3 and not case.regular:
-        return "the slices are not evenly spaced, so the metric would use a wrong geometry"
-    return ""
 
 
 def unit_of(task: Task, image_unit: str) -> str:

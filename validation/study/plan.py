@@ -16,11 +16,26 @@ from validation.protocol.endpoint_schema import Endpoint
 from validation.protocol.expressions import select
 from validation.protocol.schema import Protocol
 from validation.registry import Kind, Metric, get_metric
+from validation.study.named import labeller_of, structure_of
 
 _REQUIRED = inspect.Parameter.empty
 ARMS = ("output", "input", "reference", "baseline")
 ALPHAS = (0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.001, 0.0001)
 """One-sided levels at which every metric of whole data sets is stored, so that it can be judged again at them."""
+Reads = Literal["image", "scores", "marks", "text", "row"]
+_READS: dict[frozenset[str], Reads] = {
+    frozenset({"image"}): "image",
+    frozenset({"output", "reference"}): "image",
+    frozenset({"output", "readers"}): "image",
+    frozenset({"scores"}): "scores",
+    frozenset({"marks", "lesions"}): "marks",
+    frozenset({"draft"}): "text",
+    frozenset({"draft", "signed"}): "text",
+    frozenset({"draft", "source"}): "text",
+    frozenset({"row"}): "row",
+    frozenset({"signed", "row"}): "row",
+}
+"""What the data roles of a metric are measured on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +55,12 @@ class Task:
         The image that is measured; full-reference metrics compare it with the reference.
     cases
         Expressions over the case table; a case is measured if it satisfies any of them. Empty: every case.
+    reads
+        What of the arm is measured: ``image``, ``scores``, ``marks``, ``text`` or the ``row`` of the case table.
+    structure
+        For segmentations, the structure of the model's label map that is measured.
+    against
+        The mask of the case that the structure is compared with.
     """
 
     key: str
@@ -48,11 +69,14 @@ class Task:
     masks: Mapping[str, str]
     arm: str
     cases: frozenset[str] = frozenset()
+    reads: Reads = "image"
+    structure: str = ""
+    against: str = ""
 
     @property
     def full_reference(self) -> bool:
         """Whether the metric compares the arm with the reference."""
-        return "reference" in self.metric.roles
+        return "reference" in self.metric.roles and not self.structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +170,7 @@ def make_plan(protocol: Protocol) -> Plan:
     for endpoint in protocol.endpoints:
         if measures_sets(endpoint):
             continue
-        for task in _tasks(endpoint):
+        for task in _tasks(endpoint, protocol):
             known = tasks.get((task.key, task.arm))
             if known is None:
                 tasks[task.key, task.arm] = task
@@ -204,18 +228,21 @@ def _set_tasks(protocol: Protocol) -> tuple[SetTask, ...]:
     return tuple(tasks[key] for key in sorted(tasks))
 
 
-def _tasks(endpoint: Endpoint) -> list[Task]:
+def _tasks(endpoint: Endpoint, protocol: Protocol) -> list[Task]:
     metric = get_metric(endpoint.metric.name)
-    roles = {role for role in metric.roles if not _is_mask(role)}
-    if metric.kind is Kind.ESTIMATE or roles not in ({"image"}, {"output", "reference"}):
+    reads = _READS.get(frozenset(role for role in metric.roles if not _is_mask(role)))
+    if metric.kind is Kind.ESTIMATE or reads is None:
         raise ProtocolProblem(
-            f"the metric {metric.name!r} is not measured on the images of one case.",
+            f"the metric {metric.name!r} is not measured case by case.",
             code="RUN-001",
             where=f"endpoints.{endpoint.id}",
             action="`validation list metrics` shows which metrics are measured case by case.",
         )
     masks, parameters = _masks(endpoint, metric)
-    _check_parameters(endpoint, metric, parameters, masks=masks)
+    structure, against = structure_of(endpoint, metric, parameters)
+    if "labeller" in metric.parameters() and "labeller" in parameters:
+        parameters["labeller"] = labeller_of(protocol, parameters["labeller"], where=f"endpoints.{endpoint.id}.metric")
+    _check_parameters(endpoint, metric, parameters, masks=masks, structure=structure)
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
     if "reference" in metric.roles and endpoint.comparator == "reference":
         raise ProtocolProblem(
@@ -224,9 +251,18 @@ def _tasks(endpoint: Endpoint) -> list[Task]:
             where=f"endpoints.{endpoint.id}.comparator",
             action="Use comparator `input`, `baseline` or `none`.",
         )
+    if (reads != "image" or structure) and endpoint.comparator not in ("none", "baseline"):
+        raise ProtocolProblem(
+            f"the metric {metric.name!r} reads an answer that only models give; its comparator cannot be the "
+            f"{endpoint.comparator}.",
+            code="RUN-002",
+            where=f"endpoints.{endpoint.id}.comparator",
+            action="Use comparator `baseline` (a second model) or `none`.",
+        )
     cases = frozenset({endpoint.cases}) if endpoint.cases else frozenset[str]()
+    shared: dict[str, Any] = {"reads": reads, "structure": structure, "against": against, "cases": cases}
     return [
-        Task(key=endpoint.metric.key(), metric=metric, parameters=parameters, masks=masks, arm=arm, cases=cases)
+        Task(key=endpoint.metric.key(), metric=metric, parameters=parameters, masks=masks, arm=arm, **shared)
         for arm in arms
     ]
 
@@ -237,6 +273,7 @@ def _check_parameters(
     parameters: Mapping[str, Any],
     *,
     masks: Mapping[str, str] | None = None,
+    structure: str = "",
     provided: frozenset[str] | set[str] = frozenset({"spacing_mm"}),
 ) -> None:
     """Refuse (RUN-002) parameters that the metric lacks, or that the engine provides, and missing ones."""
@@ -245,10 +282,12 @@ def _check_parameters(
     unknown = sorted(set(parameters) - set(known) | (provided & set(parameters)))
     missing = sorted(n for n, default in known.items() if default is _REQUIRED and n not in {*parameters, *provided})
     missing += [_in_protocol(role) for role in metric.roles if _is_mask(role) and role not in given]
+    missing += ["structure"] if "readers" in metric.roles and not structure else []
     if unknown or missing:
         detail = [f"it has no parameter {', '.join(unknown)}"] if unknown else []
         detail += [f"it needs {', '.join(missing)}"] if missing else []
         every = [n for n in known if n not in provided] + [_in_protocol(r) for r in _mask_roles(metric)]
+        every += ["structure", "against"] if metric.family == "segmentation" else []
         raise ProtocolProblem(
             f"the metric {metric.name!r} is not called rightly: {'; '.join(detail)}.",
             code="RUN-002",

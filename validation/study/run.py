@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import torch
 from validation.cohort.case import Case
 from validation.errors import DataProblem, ModelProblem, RunProblem, UsageProblem
 from validation.models import Model
+from validation.study.answers import LESIONS, SOURCE_TEXT
 from validation.study.batches import batch_size, group, memory_limit, voxels_that_fit
 from validation.study.checkpoint import Settings, load_settings, save_settings
 from validation.study.environment import deterministic
@@ -138,6 +140,7 @@ def run_measurements(
             action="Check `population.eligibility` and the `cases` of the endpoints.",
         )
     rows_of = _TableRows(table)
+    _check_columns(table, measurer.roles(frozenset().union(*(tasks[case_id] for case_id in wanted))))
 
     def load(case_id: str) -> Loaded:
         loaded = Loaded(case=cohort.load(case_id), row=rows_of(case_id), tasks=tasks[case_id])
@@ -180,6 +183,21 @@ def run_measurements(
             why="Without measurements there is nothing to judge.",
         )
     return Measured(case_ids=tuple(wanted), rejections=tuple(rejections), settings=settings)
+
+
+def _check_columns(table: pd.DataFrame, roles: frozenset[str]) -> None:
+    """Refuse a case table that lacks a whole column of what the tasks need (DataProblem COH-008)."""
+    columns = [str(column) for column in table.columns]
+    stands_for = {LESIONS: [LESIONS, f"mask.{LESIONS}"], SOURCE_TEXT: [c for c in columns if c.startswith(SOURCE_TEXT)]}
+    for role in sorted(roles):
+        if not set(stands_for.get(role, [role])) & set(columns):
+            raise DataProblem(
+                f"the case table has no column `{role}`.",
+                code="COH-008",
+                where="cohort.table",
+                why="What the endpoints and the model need of every case is not there.",
+                action="Add the column, with paths relative to the cohort folder, or rename yours under `columns`.",
+            )
 
 
 class _TableRows:
@@ -250,7 +268,7 @@ def _rows(
 
 
 def _shape(loaded: Loaded) -> tuple[int, ...]:
-    return next(iter(loaded.case.arrays.values())).shape
+    return loaded.case.shape
 
 
 def _probe(
@@ -267,7 +285,7 @@ def _probe(
             continue
         rejections = measurer.measure([loaded])[1]
         if not rejections:
-            voxels = next(iter(loaded.case.arrays.values())).size
+            voxels = math.prod(loaded.case.shape)
             return voxels_that_fit(partial(measurer.measure, [loaded]), voxels, device, limit)
         failures.append(ModelProblem(rejections[0].reason, code=rejections[0].code, where=case_id))
         if len(failures) == PROBES:

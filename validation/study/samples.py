@@ -98,7 +98,7 @@ def build_sample(
     if endpoint.comparator != "none" and arm != endpoint.comparator:
         other = arm_values(measurements, key, endpoint.comparator).reindex(cases.index)
     shared: dict[str, Any] = {"clusters": cases["cluster"].to_numpy(), "labels": labels}
-    if metric.kind is Kind.VECTOR:
+    if metric.kind in (Kind.VECTOR, Kind.RAGGED):
         # A rejected case has one row without a component: it is missing in every component, it is not one more of them.
         found = output.columns if other is None else output.columns.union(other.columns)
         names = tuple(name for name in _component_order(found) if name)
@@ -107,6 +107,7 @@ def build_sample(
             components=output.reindex(columns=names).to_numpy(float),
             comparator_components=None if other is None else other.reindex(columns=names).to_numpy(float),
             component_names=names,
+            ragged=metric.kind is Kind.RAGGED,
             **shared,
         )
     return Sample(values=_scalar(output), comparator=None if other is None else _scalar(other), **shared)

@@ -10,6 +10,7 @@ from validation.errors import UsageProblem
 from validation.estimate import Estimate
 from validation.metrics.detection.tables import scores_of
 from validation.registry import Direction, Kind, metric
+from validation.statistics.prediction import predictive_value
 from validation.statistics.proportions import proportion
 from validation.statistics.roc import auc
 
@@ -88,42 +89,6 @@ def operating_point(
     for prevalence in prevalences:
         text = f"{100 * prevalence:g}%"
         odds = prevalence / (1 - prevalence)
-        found[f"PPV at {text}"] = _predictive(parts["sensitivity"], parts["specificity"], odds, level, "PPV")
-        found[f"NPV at {text}"] = _predictive(parts["specificity"], parts["sensitivity"], 1 / odds, level, "NPV")
+        found[f"PPV at {text}"] = predictive_value(parts["sensitivity"], parts["specificity"], odds, level, "PPV")
+        found[f"NPV at {text}"] = predictive_value(parts["specificity"], parts["sensitivity"], 1 / odds, level, "NPV")
     return found
-
-
-def _predictive(right: Estimate, other: Estimate, odds: float, level: float, name: str) -> Estimate:
-    """Return P(state | call) from P(call | state), P(no call | other state) and the prior odds of the state."""
-    n, method = right.n + other.n, f"{name} by Bayes' theorem, MOVER on Wilson limits"
-    missing = right.reason or other.reason
-    if right.value is None or other.value is None or right.lower is None or other.lower is None:
-        return Estimate.insufficient(missing or "no interval of its parts", n=n, unit="1", method=method, level=level)
-    false = 1 - other.value
-    if right.value == 0 and false == 0:
-        return Estimate.insufficient("no case was called so", n=n, unit="1", method=method, level=level)
-    top = (right.lower, right.value, float(right.upper or 1.0))
-    bottom = (1 - float(other.upper or 1.0), false, 1 - other.lower)
-    lower, upper = _ratio_limits(top, bottom)
-    value = math.inf if false == 0 else right.value / false
-    shares = [_share(odds * ratio) for ratio in (lower, value, upper)]
-    return Estimate(value=shares[1], lower=shares[0], upper=shares[2], method=method, n=n, unit="1", level=level)
-
-
-def _share(odds: float) -> float:
-    return 1.0 if math.isinf(odds) else odds / (1 + odds)
-
-
-def _ratio_limits(top: tuple[float, float, float], bottom: tuple[float, float, float]) -> tuple[float, float]:
-    """Return MOVER limits of a ratio of proportions from (lower, value, upper) of each, on the log scale."""
-
-    def log(x: float) -> float:
-        return math.log(x) if x > 0 else -math.inf
-
-    if top[1] == 0 or bottom[1] == 0:  # the logarithm of the ratio does not exist: take the extreme limits
-        low = 0.0 if top[1] == 0 else top[0] / bottom[2]
-        return low, (math.inf if bottom[1] == 0 else top[2] / max(bottom[0], 1e-12))
-    centre = log(top[1]) - log(bottom[1])
-    down = math.hypot(log(top[1]) - log(top[0]), log(bottom[2]) - log(bottom[1]))
-    up = math.hypot(log(top[2]) - log(top[1]), log(bottom[1]) - log(bottom[0]))
-    return math.exp(centre - down), math.exp(centre + up) if math.isfinite(up) else math.inf

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from validation.errors import DataProblem, UsageProblem
 from validation.estimate import Estimate
-from validation.metrics.detection.tables import Floats, column, numbers
+from validation.metrics.detection.tables import column, numbers
 from validation.registry import Direction, Kind, metric
 from validation.statistics.clusters import group
+from validation.statistics.free_response import FreeResponse, at_rates
 from validation.statistics.resampling import Statistic, bootstrap, bootstrap_estimate
-
-
-@dataclass(frozen=True, eq=False)
-class FreeResponse:
-    """Lesions and false marks with the cluster of each.
-
-    ``lesion_score`` (L,) is the highest score of a mark on the lesion, minus infinity if it was not found;
-    ``false_score`` (F,) of false marks; ``images`` counts images per cluster.
-    """
-
-    lesion_score: Floats
-    lesion_cluster: npt.NDArray[np.intp]
-    false_score: Floats
-    false_cluster: npt.NDArray[np.intp]
-    images: Floats
 
 
 @metric(
@@ -89,31 +72,11 @@ def froc(
         return bootstrap_estimate(fit, n=n, n_clusters=groups, level=level, unit="1", what=what)
 
     found = {
-        f"sensitivity at {rate:g} per image": estimate(_at_rates(data, (rate,)), f"lesion sensitivity at {rate:g}")
+        f"sensitivity at {rate:g} per image": estimate(at_rates(data, (rate,)), f"lesion sensitivity at {rate:g}")
         for rate in rates
     }
-    found["mean sensitivity"] = estimate(_at_rates(data, tuple(rates)), "mean lesion sensitivity over the rates")
+    found["mean sensitivity"] = estimate(at_rates(data, tuple(rates)), "mean lesion sensitivity over the rates")
     return found
-
-
-def _at_rates(data: FreeResponse, rates: tuple[float, ...]) -> Statistic:
-    """Return the statistic: mean over rates of the share of lesions found, for weights (b, G) of clusters."""
-    order = np.argsort(-data.false_score, kind="stable")
-    scores, clusters = data.false_score[order], data.false_cluster[order]
-    # a lesion is found at a threshold when its score is at least that; marks tied with it are false too
-    ahead = np.searchsorted(-scores, -data.lesion_score, side="right")
-    lost = ~np.isfinite(data.lesion_score)
-
-    def statistic(weights: Floats) -> Floats:
-        running = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(weights[:, clusters], axis=1)], axis=1)
-        per_image = running[:, ahead] / (weights @ data.images)[:, None]
-        lesions = weights[:, data.lesion_cluster]
-        total = lesions.sum(1)
-        shares = [(lesions * ((per_image <= rate) & ~lost)).sum(1) for rate in rates]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.mean(shares, axis=0) / total)
-
-    return statistic
 
 
 def free_response(cases: pd.DataFrame, marks: pd.DataFrame) -> FreeResponse:

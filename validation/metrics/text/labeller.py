@@ -15,6 +15,7 @@ be shown with the study: the labeller is a measuring instrument.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -73,7 +74,7 @@ class Terms:
     sides: dict[str, str] = field(default_factory=lambda: dict(SIDES))
 
 
-def _either(words: tuple[str, ...] | list[str]) -> re.Pattern[str]:
+def _either(words: Sequence[str]) -> re.Pattern[str]:
     ordered = sorted({w.strip() for w in words if w.strip()}, key=len, reverse=True)
     body = "|".join(r"\s+".join(re.escape(part) for part in w.split()) for w in ordered)
     return re.compile(rf"(?<![\w-])(?:{body})(?!\w)", re.IGNORECASE)
@@ -101,15 +102,29 @@ def read_terms(table: pd.DataFrame) -> Terms:
         words.setdefault(finding, []).append(term)
         if severity.setdefault(finding, level) != level:
             raise _refused(f"the finding {finding!r} has two severities")
-    cues = {
-        name: _either(words.pop(f"({name})", list(given)))
-        for name, given in (("negation", NEGATION), ("ruled out", RULED_OUT), ("uncertain", UNCERTAIN))
-    }
+    cues = {name: words.pop(f"({name})", None) for name in ("negation", "ruled out", "uncertain")}
     if not words:
         raise _refused("it names no finding")
-    patterns = {finding: _either(terms) for finding, terms in words.items()}
-    named = {finding: severity[finding] for finding in patterns}
-    return Terms(patterns, named, cues["negation"], cues["ruled out"], cues["uncertain"])
+    named = {finding: severity[finding] for finding in words}
+    return make_terms(words, named, negation=cues["negation"], ruled_out=cues["ruled out"], uncertain=cues["uncertain"])
+
+
+def make_terms(
+    words: Mapping[str, Sequence[str]],
+    severity: Mapping[str, str],
+    *,
+    negation: Sequence[str] | None = None,
+    ruled_out: Sequence[str] | None = None,
+    uncertain: Sequence[str] | None = None,
+) -> Terms:
+    """Return terms from the words of each finding, its severity, and cues (the English ones where ``None``)."""
+    return Terms(
+        {finding: _either(terms) for finding, terms in words.items()},
+        dict(severity),
+        _either(negation or NEGATION),
+        _either(ruled_out or RULED_OUT),
+        _either(uncertain or UNCERTAIN),
+    )
 
 
 def _refused(why: str) -> DataProblem:
@@ -132,11 +147,20 @@ def label(text: str, terms: Terms) -> dict[str, Label]:
     ('absent', 'present', ['left'])
     """
     mentions: dict[str, list[Label]] = {finding: [] for finding in terms.patterns}
-    for sentence in _SENTENCE.split(text):
+    for sentence in sentences(text):
         for clause in _CLAUSE.split(sentence):
             for finding, pattern in terms.patterns.items():
                 mentions[finding] += [_mention(clause, match, terms) for match in pattern.finditer(clause)]
     return {finding: _joined(found) for finding, found in mentions.items()}
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text, empty ones left out.
+
+    >>> sentences("A 1.5 cm nodule. No effusion; heart normal.")
+    ['A 1.5 cm nodule', 'No effusion', 'heart normal']
+    """
+    return [part.strip() for part in _SENTENCE.split(text) if part.strip()]
 
 
 def _mention(clause: str, match: re.Match[str], terms: Terms) -> Label:

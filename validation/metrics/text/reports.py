@@ -15,7 +15,7 @@ from validation.registry import Direction, Kind, metric
 from validation.statistics.means import mean
 from validation.statistics.proportions import proportion
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def edit_distance(first: list[str], second: list[str]) -> int:
@@ -101,7 +101,7 @@ def report_edit_effort(
     pairs = _pairs(reports, draft, signed, patient)
     shares = []
     for a, b in zip(pairs.drafts, pairs.signed, strict=True):
-        words = _WORD.findall(a), _WORD.findall(b)
+        words = WORD.findall(a), WORD.findall(b)
         shares.append(edit_distance(*words) / max(1, len(words[0]), len(words[1])))
     same = [float(share == 0) for share in shares]
     return {
@@ -168,7 +168,7 @@ def report_findings(
     for row, (a, b) in enumerate(zip(pairs.drafts, pairs.signed, strict=True)):
         drafted, final = label(a, lexicon), label(b, lexicon)
         for finding, severity in lexicon.severity.items():
-            for name, event in _compared(drafted[finding], final[finding], tolerance_mm).items():
+            for name, event in compared(drafted[finding], final[finding], tolerance_mm).items():
                 events[name].append((float(event), row))
                 if f"{name} {severity}" in events:
                     events[f"{name} {severity}"].append((float(event), row))
@@ -179,7 +179,7 @@ def report_findings(
     }
 
 
-def _compared(drafted: Label, final: Label, tolerance: float) -> dict[str, bool]:
+def compared(drafted: Label, final: Label, tolerance: float) -> dict[str, bool]:
     """Return the events of one finding of one report: only those whose denominator it belongs to."""
     found = {}
     said = (Status.PRESENT, Status.UNCERTAIN)
