@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from validation.cohort.dictionary import Dictionary, load_dictionary
 from validation.cohort.open import Cohort
 from validation.cohort.pseudonyms import pseudonyms
-from validation.cohort.table import read_table
 from validation.digest import sha256_file
 from validation.errors import DataProblem
+from validation.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np
