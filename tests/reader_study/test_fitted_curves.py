@@ -12,20 +12,19 @@ from tests.reader_study.known_answers import answers, close, indexed, scores_of
 from validation.errors import DataProblem, UsageProblem
 from validation.reader_study.analysis import analyse, pairs_of_modalities
 from validation.reader_study.crossed import analyse_crossed
+from validation.reader_study.curve_laws import curve_auc, curve_points
 from validation.reader_study.fitted import curve_fits, fit_statement, side_by_side
 from validation.reader_study.measured import measure
 from validation.reader_study.obuchowski_rockette import Effects
 from validation.reader_study.plan import AnalysisPlan
-from validation.reader_study.rating_curves import (
+from validation.reader_study.rating_counts import (
     CATEGORIES,
-    curve_auc,
-    curve_points,
     degenerate,
-    fit_curves,
     fitted_categories,
     goodness_of_fit,
     rating_counts,
 )
+from validation.reader_study.rating_curves import fit_curves
 from validation.reader_study.scores import ReaderScores
 
 COUNTS = np.array([[30.0, 19, 8, 2, 1], [5.0, 6, 5, 12, 22]])

@@ -27,6 +27,15 @@ def test_bootstrap_limits_agree_with_scipy(interval: str) -> None:
     assert (found.lower, found.upper) == pytest.approx((expected.low, expected.high), rel=0.02)
 
 
+def test_limits_that_cross_by_rounding_are_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At levels near 0, which the inversion of intervals asks for, both limits are one number up to rounding."""
+    fit, n, g = mean_bootstrap(Y, replicates=200, seed=1)
+    above = float(np.nextafter(2.0, 3.0))
+    monkeypatch.setattr(type(fit), "limits", lambda *_: (above, 2.0))
+    found = bootstrap_estimate(fit, n=n, n_clusters=g, level=1e-12, unit="1", what="mean")
+    assert (found.lower, found.upper) == (2.0, above)
+
+
 def test_acceleration_and_bias_are_efrons() -> None:
     fit, _, _ = mean_bootstrap(Y, seed=1)
     assert fit is not None

@@ -11,20 +11,13 @@ from numpy.typing import NDArray
 from validation.errors import DataProblem, UsageProblem
 from validation.reader_study.analysis import pairs_of_modalities
 from validation.reader_study.covariance import jackknife_covariance
+from validation.reader_study.curve_laws import Curve, curve_auc, curve_points
 from validation.reader_study.figures import empirical_roc, expected_utility_of, height_of, mean_height_of
 from validation.reader_study.measured import Measured, measure
 from validation.reader_study.obuchowski_rockette import components, modality_differences, modality_means
 from validation.reader_study.plan import AnalysisPlan
-from validation.reader_study.rating_curves import (
-    Curve,
-    FittedCurves,
-    curve_auc,
-    curve_points,
-    fit_curves,
-    fitted_categories,
-    goodness_of_fit,
-    rating_counts,
-)
+from validation.reader_study.rating_counts import fitted_categories, goodness_of_fit, rating_counts
+from validation.reader_study.rating_curves import FittedCurves, fit_curves
 from validation.reader_study.rows import Pairs, difference_rows, modality_rows, number
 from validation.reader_study.scores import ReaderScores
 

@@ -136,6 +136,8 @@ def bootstrap_estimate(
         reason = "all resampled data give the same value, so its spread cannot be estimated"
     elif lower is None or upper is None:
         reason = f"{len(fit.replicates)} replicates are too few for a limit at this level"
+    elif lower > upper:  # by rounding, at levels near 0 that the inversion of intervals asks for
+        lower, upper = upper, lower
     return Estimate(
         value=fit.value, lower=lower, upper=upper, method=label, n=n, unit=unit, level=level, n_clusters=n_clusters,
         reason=reason,
