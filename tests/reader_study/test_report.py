@@ -61,6 +61,7 @@ def test_reports_are_written_for_every_design(tmp_path: Path, name: str) -> None
         "Differences by reader",
         "Components of variance",
         "Influence of each reader",
+        "Agreement between readers",
     ):
         assert heading in text
     assert "nan" not in text.split("<body>")[1].split("base64")[0].lower()
@@ -77,7 +78,8 @@ def test_a_localisation_study_is_reported_as_pdf_and_word(tmp_path: Path) -> Non
     CliRunner().invoke(command, [*arguments, "--report", str(page)])  # with --truth the endpoint is wafroc by default
     text = page.read_text()
     assert "Influence of each reader" in text
-    assert "endpoint wafroc" in text
+    assert "endpoint wAFROC area" in text
+    assert "inferred from marks" in text
 
 
 def test_influence_of_marks_is_the_analysis_without_the_reader() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from validation.reader_study.analysis import Analysis
 from validation.reader_study.scores import ReaderScores
@@ -34,10 +35,10 @@ def write_report(
     from validation import __version__
     from validation.digest import sha256_file, write_atomically
     from validation.dossier.plain_document import document_docx, document_html, document_pdf
-    from validation.dossier.reader_study import study_blocks
+    from validation.dossier.reader_study import endpoint_words, study_blocks
     from validation.errors import UsageProblem
     from validation.reader_study.curves import leave_one_reader_out, roc_curves
-    from validation.reader_study.plan import NO_TRUTH
+    from validation.reader_study.plan import LOCALISATION, NO_TRUTH
 
     suffix = path.suffix.lower()
     if suffix not in (".pdf", ".html", ".docx"):
@@ -53,12 +54,14 @@ def write_report(
     blocks = study_blocks(
         result.to_dict(),
         curves=roc_curves(study) if ratings else {},
+        agreement=_agreement(study),
+        inferred=result.plan.endpoint in LOCALISATION,
         influence=leave_one_reader_out(result, study.readers, again) if again is not None else [],
         source=f"Data: {files}. Computed by genmed-validation {__version__}. Exploratory unless the analysis was fixed "
         "in a locked protocol before the scores were known.",
     )
-    endpoint = "AUC" if result.plan.endpoint == "auc" else result.plan.endpoint.replace("_", " ")
-    title, subtitle = "Report of a reader study", f"{result.design.n_readers} readers, endpoint {endpoint}"
+    title = "Report of a reader study"
+    subtitle = f"{result.design.n_readers} readers, endpoint {endpoint_words(result.to_dict())}"
     html = document_html(title, subtitle, blocks)
     if suffix == ".html":
         data = html.encode()
@@ -67,3 +70,21 @@ def write_report(
     else:
         data = document_docx(title, subtitle, blocks, finished=moment)
     write_atomically(path, data)
+
+
+def _agreement(study: ReaderScores) -> list[dict[str, Any]]:
+    """Return two measures of agreement per modality: ordinal alpha, which allows empty cells, and absolute ICC."""
+    from validation.reader_study.agreement import agreement_of
+
+    if len(study.readers) < 2:
+        return []
+    measures = {
+        "Krippendorff's alpha, ordinal": agreement_of(study, measure="alpha", replicates=500),
+        "intraclass correlation ICC(A,1)": agreement_of(study, measure="icc"),
+    }
+    return [
+        {"modality": modality, "measure": name} | {k: getattr(e, k) for k in ("value", "lower", "upper", "n", "reason")}
+        for modality in study.modalities
+        for name, found in measures.items()
+        for e in [found[modality]]
+    ]

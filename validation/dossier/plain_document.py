@@ -44,6 +44,7 @@ class Picture:
     drawing: Drawing
 
 
+_WORD_INCHES = 6.0  # width of the text on a page of a new Word document
 _PAGE = "@page { @top-right { content: none !important; } }"  # these documents are not of a run
 
 Block = Heading | Paragraph | Table | Picture
@@ -100,9 +101,11 @@ def document_docx(title: str, subtitle: str, blocks: list[Block], *, finished: s
         else:
             made.add_paragraph(block.caption, style="Caption")
             table = made.add_table(rows=0, cols=len(block.header), style="Light Grid Accent 1")
+            table.autofit = False
+            widths = [Inches(share * _WORD_INCHES) for share in _column_shares(block)]
             for row in [block.header, *block.rows]:
-                for cell, text in zip(table.add_row().cells, row, strict=True):
-                    cell.text = text
+                for cell, text, width in zip(table.add_row().cells, row, widths, strict=True):
+                    cell.text, cell.width = text, width
     moment = datetime.fromisoformat(finished.replace("Z", "+00:00")).replace(tzinfo=None)
     core = made.core_properties
     core.created = core.modified = moment
@@ -111,6 +114,17 @@ def document_docx(title: str, subtitle: str, blocks: list[Block], *, finished: s
     stream = io.BytesIO()
     made.save(stream)
     return same_bytes(stream.getvalue())
+
+
+def _column_shares(table: Table) -> list[float]:
+    """Return the share of the page width of each column: by its longest word and its mean length, within bounds."""
+    weights = []
+    for k, name in enumerate(table.header):
+        texts = [name, *(row[k] for row in table.rows)]
+        longest = max((len(word) for text in texts for word in text.split()), default=1)
+        mean = sum(map(len, texts)) / len(texts)
+        weights.append(min(40.0, max(longest + 2.0, mean, 6.0)))
+    return [weight / sum(weights) for weight in weights]
 
 
 def _html(block: Block) -> Markup:

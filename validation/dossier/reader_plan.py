@@ -58,6 +58,20 @@ _DESIGN = (
     ("fallback", "Analysis if assumptions fail"),
     ("randomisation_seed", "Seed of the randomisation"),
 )
+_WORDS = {
+    "fully_crossed": "fully crossed: every reader reads every case under every condition",
+    "split_plot": "split plot: groups of readers read their own cases",
+    "paired_split_plot": "paired split plot: each group of readers reads its own cases under every condition",
+    "sequential": "sequential: one condition directly after the other",
+    "auc": "area under the ROC curve (AUC)",
+    "wafroc": "area under the weighted AFROC curve (wAFROC)",
+    "likert": "ratings of image quality",
+    "or": "Obuchowski-Rockette, Hillis degrees of freedom",
+    "dbm": "Dorfman-Berbaum-Metz",
+    "ustat": "U-statistics",
+    "delong": "DeLong",
+    "non_inferiority": "non-inferiority",
+}
 
 
 def plan_blocks(
@@ -77,7 +91,7 @@ def plan_blocks(
         The document that the sections of the checks are of.
     """
     unmet = [row for row in checks if not row["met"]]
-    design: list[tuple[str, ...]] = [(title, _text(plan[key])) for key, title in _DESIGN]
+    design: list[tuple[str, ...]] = [(title, _WORDS.get(str(plan[key]), _text(plan[key]))) for key, title in _DESIGN]
     blocks: list[Block] = [
         Heading("Open points"),
         Paragraph(

@@ -18,11 +18,32 @@ from validation.dossier.figures.canvas import (
 )
 from validation.dossier.plain_document import Block, Heading, Paragraph, Picture, Table
 
+_ENDPOINTS = {
+    "auc": "AUC",
+    "wafroc": "wAFROC area",
+    "afroc": "AFROC area",
+    "wafroc1": "wAFROC1 area",
+    "afroc1": "AFROC1 area",
+    "alroc": "area under the LROC curve",
+    "partial_alroc": "partial area under the LROC curve",
+    "partial_auc": "partial AUC",
+    "hr_auc": "AUC of the highest rating",
+    "binormal_auc": "binormal AUC",
+    "proper_auc": "proper binormal AUC",
+    "mean_score": "mean rating",
+    "preference": "share of cases preferred",
+}
 _METHODS = {"or": "Obuchowski-Rockette", "dbm": "Dorfman-Berbaum-Metz", "ustat": "U-statistics"}
 
 
 def study_blocks(
-    analysis: dict[str, Any], *, curves: dict[str, Any], influence: list[dict[str, Any]], source: str
+    analysis: dict[str, Any],
+    *,
+    curves: dict[str, Any],
+    influence: list[dict[str, Any]],
+    source: str,
+    agreement: list[dict[str, Any]] | None = None,
+    inferred: bool = False,
 ) -> list[Block]:
     """Return the report.
 
@@ -32,6 +53,10 @@ def study_blocks(
         The record of :meth:`validation.reader_study.analysis.Analysis.to_dict`.
     curves, influence
         From :mod:`validation.reader_study.curves`; empty where they do not apply.
+    agreement
+        Rows of ``modality``, ``measure`` and an estimate (``value, lower, upper, n, reason``) between the readers.
+    inferred
+        Whether ratings of cases were inferred from marks.
     source
         Name and SHA-256 of the data and version of the software, in words.
     """
@@ -58,7 +83,7 @@ def study_blocks(
             f"{100 * d['tied_share']:.1f} % of the pairs of a diseased and a non-diseased case were tied."
         ),
         Paragraph(
-            f"Endpoint: {_endpoint(analysis)}. Method: {_METHODS.get(analysis['method'], analysis['method'])}; "
+            f"Endpoint: {endpoint_words(analysis)}. Method: {_METHODS.get(analysis['method'], analysis['method'])}; "
             f"covariance: {analysis['covariance']}; {analysis['effects']}."
         ),
         Paragraph(analysis["convention"]),
@@ -78,7 +103,7 @@ def study_blocks(
         ),
     ]
     if curves:
-        blocks += [Heading("ROC curves"), Picture(roc_figure(curves))]
+        blocks += [Heading("ROC curves"), Picture(roc_figure(curves, inferred=inferred))]
     if analysis["reader_differences"]:
         blocks += [Heading("Differences by reader"), Picture(forest(analysis))]
     blocks += _components(analysis)
@@ -108,6 +133,7 @@ def study_blocks(
                 numbers=(2, 3),
             ),
         ]
+    blocks += _agreement(agreement or [])
     blocks += _checks(analysis)
     return [*blocks, Heading("Source"), Paragraph(source)]
 
@@ -144,6 +170,30 @@ def _several(analysis: dict[str, Any]) -> list[Block]:
     ]
 
 
+def _agreement(rows: list[dict[str, Any]]) -> list[Block]:
+    """Return how far the readers agree, whatever the truth."""
+    if not rows:
+        return []
+    return [
+        Heading("Agreement between readers"),
+        Table(
+            "Agreement of the ratings of a case, by modality, with 95 % intervals over cases",
+            ("Modality", "Measure", "Estimate", "Interval", "Cases"),
+            [
+                (
+                    r["modality"],
+                    r["measure"],
+                    _n(r["value"]),
+                    _limits(r) if r["value"] is not None else r["reason"],
+                    str(r["n"]),
+                )
+                for r in rows
+            ],
+            numbers=(2, 3, 4),
+        ),
+    ]
+
+
 def _checks(analysis: dict[str, Any]) -> list[Block]:
     """Return the checks that authorities ask for."""
     if not analysis["checks"]:
@@ -159,7 +209,7 @@ def _checks(analysis: dict[str, Any]) -> list[Block]:
     ]
 
 
-def roc_figure(curves: dict[str, Any]) -> Drawing:
+def roc_figure(curves: dict[str, Any], *, inferred: bool = False) -> Drawing:
     """Draw the ROC curves: one panel per modality, thin lines for readers, the average with its band."""
     names = list(curves)
     with style("roc"):
@@ -177,7 +227,8 @@ def roc_figure(curves: dict[str, Any]) -> Drawing:
         counts = ", ".join(f"{name}: {len(curves[name]['readers'])}" for name in names)
         return finish(
             figure,
-            caption="Empirical ROC curves. Thin lines: readers. Thick line: average sensitivity over readers. "
+            caption=("ROC curves inferred from marks: a case counts with its highest mark. " if inferred else "")
+            + "Empirical ROC curves. Thin lines: readers. Thick line: average sensitivity over readers. "
             "Band: pointwise 95 %, from resampling readers and cases.",
             alternative=f"ROC curves of the readers and their average, per modality (number of readers, {counts}).",
         )
@@ -207,7 +258,7 @@ def forest(analysis: dict[str, Any]) -> Drawing:
             for sign in margins:
                 axis.axvline(sign * hypothesis["margin"], color=VERMILLION, linewidth=0.9, linestyle="--")
         ticks_from(axis, [name for name, _, _ in rows])
-        axis.set_xlabel(f"difference of {_endpoint(analysis)}")
+        axis.set_xlabel(f"difference of {endpoint_words(analysis)}")
         return finish(
             figure,
             caption="Differences with intervals: circles, single readers (over cases); diamonds, average over readers. "
@@ -217,10 +268,10 @@ def forest(analysis: dict[str, Any]) -> Drawing:
         )
 
 
-def _endpoint(analysis: dict[str, Any]) -> str:
+def endpoint_words(analysis: dict[str, Any]) -> str:
     """Return the endpoint in words."""
     name = str(analysis["endpoint"])
-    return "AUC" if name == "auc" else name.replace("_", " ")
+    return _ENDPOINTS.get(name, name.replace("_", " "))
 
 
 def _part(name: str) -> str:
