@@ -24,6 +24,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "lock": ("lock", "Fix the protocol; later edits are refused"),
         "amend": ("amend", "Record a new version of a locked protocol, with the reason"),
         "deviate": ("deviate", "Record a departure from the protocol"),
+        "import": ("imports", "Health records of MEDS, OMOP or FHIR as plain tables, split by patient"),
         "seal": ("seal", "Fix the holdout by the hashes of its files"),
     },
     "Run": {
