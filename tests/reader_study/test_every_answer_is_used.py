@@ -52,9 +52,6 @@ ELSEWHERE = {
         "published_iowa/FedRoc",
         "published_iowa/VanDyke1",
         "published_iowa/VanDyke_ORDBM",
-        "iroemetz_published",
-        "imrmc_published",
-        "roemetz_theory",
     ),
 }
 

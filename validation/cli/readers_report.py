@@ -78,10 +78,9 @@ def _agreement(study: ReaderScores) -> list[dict[str, Any]]:
 
     if len(study.readers) < 2:
         return []
-    measures = {
-        "Krippendorff's alpha, ordinal": agreement_of(study, measure="alpha", replicates=500),
-        "intraclass correlation ICC(A,1)": agreement_of(study, measure="icc"),
-    }
+    measures = {"Krippendorff's alpha, ordinal": agreement_of(study, measure="alpha", replicates=500)}
+    if study.read.all():
+        measures["intraclass correlation, ICC(A,1)"] = agreement_of(study, measure="icc")
     return [
         {"modality": modality, "measure": name} | {k: getattr(e, k) for k in ("value", "lower", "upper", "n", "reason")}
         for modality in study.modalities

@@ -106,6 +106,8 @@ def document_docx(title: str, subtitle: str, blocks: list[Block], *, finished: s
             for row in [block.header, *block.rows]:
                 for cell, text, width in zip(table.add_row().cells, row, widths, strict=True):
                     cell.text, cell.width = text, width
+            for column, width in zip(table.columns, widths, strict=True):
+                column.width = width
     moment = datetime.fromisoformat(finished.replace("Z", "+00:00")).replace(tzinfo=None)
     core = made.core_properties
     core.created = core.modified = moment

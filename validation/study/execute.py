@@ -17,7 +17,7 @@ from validation.cohort.open import Cohort, open_cohort
 from validation.cohort.seal import check_seal, read_manifest
 from validation.cohort.trace import case_files
 from validation.digest import canonical_json, write_atomically
-from validation.errors import RunProblem, UsageProblem
+from validation.errors import ProtocolProblem, RunProblem, UsageProblem
 from validation.evidence.events import (
     COHORT_OPENED,
     EVENTS_FILE,
@@ -45,6 +45,7 @@ from validation.study.judge_sets import set_sections
 from validation.study.plan import make_plan
 from validation.study.prepare import check_endpoints, require_lock, seal_path, state
 from validation.study.progress import show_progress
+from validation.study.reader_readings import analyse_readings, copy_readings, has_readings
 from validation.study.run import Measured, resolve_device, run_measurements
 from validation.study.samples import read_cases, read_measurement_table
 from validation.study.set_metrics import read_set_measurements, run_set_metrics
@@ -159,6 +160,9 @@ def carry_on(study: Study, run: Path, *, actor: str, quiet: bool = False) -> dic
     if len(read_events(run / EVENTS_FILE)) > 1:
         append_event(run / EVENTS_FILE, actor=actor, action="run-resumed")
     protocol = locks.read_lock(run / LOCK_FILE).parsed()
+    copy_readings(study, run)
+    if has_readings(run):
+        _reader_study(run, protocol)  # what is wrong with the readings is said before anything is measured
     device = resolve_device(inputs["device"])
     cohort = _open(study, inputs)
     if inputs["cohort_manifest"] is not None:
@@ -211,10 +215,25 @@ def judge_run(run: Path, protocol: Protocol | None = None, *, finished: str | No
     stored = read_set_measurements(run)
     cases, measurements = read_cases(run), read_measurement_table(run, required=not stored)
     sections = judge(chosen, cases, measurements, stored)
-    further = {"fairness": fairness(chosen, cases, measurements), "reader_study": read_run(run, chosen)}
+    further = {"fairness": fairness(chosen, cases, measurements), "reader_study": _reader_study(run, chosen)}
     further |= set_sections(stored)
     sections |= {name: section for name, section in further.items() if section}
     return assemble(run, record, chosen, read_inputs(run), sections, finished=finished or utc_now())
+
+
+def _reader_study(run: Path, protocol: Protocol) -> dict[str, Any]:
+    """Return the section of the reader study: what people read, where they did, else what model observers read."""
+    if has_readings(run):
+        if protocol.reader_study is None:
+            raise ProtocolProblem(
+                "there are readings, and the protocol plans no reader study.",
+                code="RUN-057",
+                where="reader_study",
+                why="An analysis that was not fixed before is no evidence.",
+                action="Take the readings out of study.yaml; `validation readers analyse` explores them.",
+            )
+        return analyse_readings(run, protocol.reader_study)
+    return read_run(run, protocol)
 
 
 def require_model(model: Model | None, study: Study) -> Model:

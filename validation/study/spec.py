@@ -19,6 +19,16 @@ from validation.protocol.load import load_yaml_model
 FILE = "study.yaml"
 
 
+class ReadingsSpec(BaseModel):
+    """The readings of a reader study: one table of scores, or of marks with a table of lesions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    scores: str = Field(
+        description="Table of scores (reader, modality, case, truth, score, decision, read_at) or marks; no names."
+    )
+    lesions: str | None = Field(default=None, description="Table of lesions (case, truth, lesion_id), for marks.")
+
+
 class StudySpec(BaseModel):
     """A study: protocol, model and cohort. Paths are relative to the folder of study.yaml."""
 
@@ -36,6 +46,9 @@ class StudySpec(BaseModel):
     data: DataSpec | None = Field(
         default=None,
         description="Further data sets by name: for metrics of whole data sets (tables, events, features).",
+    )
+    readings: ReadingsSpec | None = Field(
+        default=None, description="What people read in the reader study of the protocol; copied into the run."
     )
     signing_key: str | None = Field(
         default=None, description="Private key for the attestation, from `validation keygen`; never copied into a run."
