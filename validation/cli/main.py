@@ -54,7 +54,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "shift": ("shift", "Does a new cohort differ from a baseline, or is it equivalent within a margin"),
         "fairness": ("fairness", "Any metric by any group, and the gaps with simultaneous intervals"),
     },
-    "Site": {},
+    "Site": {"pacs": ("pacs", "A picture archive: pull a cohort, export, push, and check what it keeps")},
     "About": {
         "list": ("listing", "What is there: metrics, summaries, claims, protocols, pathways"),
         "explain": ("explain", "What an error code means"),

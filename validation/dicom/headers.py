@@ -84,6 +84,42 @@ def read_dataset(path: Path) -> FileDataset:
         return ds
 
 
+def parse_dataset(data: bytes, where: str) -> FileDataset:
+    """Read a whole DICOM file from memory, as :func:`read_dataset` does from disk.
+
+    Raises
+    ------
+    DataProblem
+        As :func:`read_dataset`; also if an image lacks pixels (DCM-002) or declares an impossible size (DCM-003).
+    """
+    import io
+
+    import pydicom
+
+    with _refusing(where, data[:4096]):
+        ds = pydicom.dcmread(io.BytesIO(data))
+        ds.walk(lambda _dataset, _element: None)
+        if header_of(ds, Path(where)) is not None and not _whole(ds):
+            raise EOFError
+        return ds
+
+
+def _whole(ds: Any) -> bool:
+    """Return whether an image has all its pixels: pydicom reads a value that is cut short without a word."""
+    if ds.file_meta.TransferSyntaxUID.is_encapsulated:
+        return bool(ds.get("PixelData"))
+    for keyword, bits in (
+        ("PixelData", int(ds.get("BitsAllocated") or 0)),
+        ("FloatPixelData", 32),
+        ("DoubleFloatPixelData", 64),
+    ):
+        if keyword in ds:
+            frames = int(ds.get("NumberOfFrames") or 1)
+            count = int(ds.Rows) * int(ds.Columns) * int(ds.get("SamplesPerPixel") or 1) * frames
+            return len(ds[keyword].value) >= (count * bits + 7) // 8 > 0
+    return False
+
+
 def read_header(path: Path) -> Header | None:
     """Read a DICOM image up to its pixel data; ``None`` for files without image (DICOMDIR, RT structures, reports).
 
@@ -114,8 +150,8 @@ _UNDEFINED = 0xFFFFFFFF  # encapsulated: only the decoder can tell whether it is
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Turn what pydicom raises on strange files into a DataProblem."""
+def _refusing(where: Path | str, head: bytes | None = None) -> Iterator[None]:
+    """Turn what pydicom raises on strange files into a DataProblem; ``head`` is the beginning of data in memory."""
     import pydicom.config
     from pydicom.errors import InvalidDicomError
 
@@ -124,13 +160,14 @@ def _refusing(path: Path) -> Iterator[None]:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     try:
-        with path.open("rb") as stream:
-            deflated = _DEFLATED in stream.read(4096)
-        if deflated:
+        if head is None:
+            with Path(where).open("rb") as stream:
+                head = stream.read(4096)
+        if _DEFLATED in head:
             raise DataProblem(
                 "the transfer syntax Deflated Explicit VR is not read.",
                 code="DCM-006",
-                where=str(path),
+                where=str(where),
                 why="A small deflated file can unpack to any size.",
                 action="Convert the series to an uncompressed transfer syntax.",
             )
@@ -141,7 +178,7 @@ def _refusing(path: Path) -> Iterator[None]:
         raise DataProblem(
             "this file is not DICOM.",
             code="DCM-001",
-            where=str(path),
+            where=str(where),
             why="An image that cannot be read would silently leave the cohort.",
             action="Remove the file from the series or export it again.",
         ) from None
@@ -149,7 +186,7 @@ def _refusing(path: Path) -> Iterator[None]:
         raise DataProblem(
             "there is no such file.",
             code="DCM-001",
-            where=str(path),
+            where=str(where),
             why="The case has no image.",
             action="Check the path in the case table.",
         ) from None
@@ -157,7 +194,7 @@ def _refusing(path: Path) -> Iterator[None]:
         raise DataProblem(
             f"this DICOM file is damaged or truncated ({type(error).__name__}).",
             code="DCM-002",
-            where=str(path),
+            where=str(where),
             why="A partial image would be measured as if it were whole.",
             action="Export or copy the file again.",
         ) from None

@@ -164,7 +164,7 @@ def carry_on(study: Study, run: Path, *, actor: str, quiet: bool = False) -> dic
     if has_readings(run):
         _reader_study(run, protocol)  # what is wrong with the readings is said before anything is measured
     device = resolve_device(inputs["device"])
-    cohort = _open(study, inputs)
+    cohort = open_for_run(study, inputs)
     if inputs["cohort_manifest"] is not None:
         digests = case_files(cohort, read_manifest(seal_path(study)))
         write_atomically(run / "checks" / "case_files.json", canonical_json(digests))
@@ -293,7 +293,7 @@ def study_of(run: Path) -> Path:
     return run.resolve().parent.parent
 
 
-def _open(study: Study, inputs: dict[str, Any]) -> Cohort:
+def open_for_run(study: Study, inputs: dict[str, Any]) -> Cohort:
     """Open the cohort and check it against its seal."""
     cohort = open_cohort(study.spec.cohort, study.folder)
     if inputs["cohort_manifest"] is not None:
