@@ -26,9 +26,10 @@ from validation.errors import DataProblem, UsageProblem
 from validation.evidence.events import COHORT_OPENED, append_event
 from validation.evidence.results import read_results
 from validation.models import load_model
+from validation.models.sampler_spec import SamplerSpec
 from validation.protocol import lock as locks
 from validation.study.environment import deterministic
-from validation.study.execute import open_for_run, read_inputs, study_of
+from validation.study.execute import open_for_run, read_inputs, require_model, study_of
 from validation.study.measure import Loaded, Measurer, check_case
 from validation.study.plan import make_plan
 from validation.study.run import resolve_device
@@ -101,7 +102,8 @@ def export_run(
         details={"run": run.name, "draft": bool(inputs["draft_reasons"])},
     )
     cohort = open_for_run(study, inputs)
-    model = require_model(None if isinstance(study.spec.model, SamplerSpec) else load_model(study.spec.model, study.folder, device), study)
+    spec = study.spec.model
+    model = require_model(None if isinstance(spec, SamplerSpec) else load_model(spec, study.folder, device), study)
     if model.sha256 != results["model"]["sha256"]:
         raise UsageProblem(
             "the model of the study is not the one of the run.",
