@@ -66,6 +66,7 @@ class Metric:
     oracle: str
     family: str
     summary_line: str = field(default="")
+    axis: str = "spatial frequency / (1/mm)"
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters and their defaults (``inspect.Parameter.empty`` where required)."""
@@ -91,8 +92,11 @@ def metric(
     family: str,
     kind: Kind = Kind.CASE,
     optional_roles: tuple[str, ...] = (),
+    axis: str = "spatial frequency / (1/mm)",
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric and return it unchanged.
+
+    ``axis`` names the axis of a vector metric whose components are named by numbers.
 
     Raises
     ------
@@ -119,6 +123,7 @@ def metric(
             oracle=oracle,
             family=family,
             summary_line=(inspect.getdoc(function) or "").split("\n", 1)[0],
+            axis=axis,
         )
         return function
 

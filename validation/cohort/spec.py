@@ -52,6 +52,13 @@ class CohortSpec(BaseModel):
         default_factory=dict, description="Renames: name used in the protocol -> column of the table."
     )
     arrays: ArraySource = Field(default_factory=ArraySource)
+    upsampling: list[Annotated[int, Field(ge=1, le=64)]] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=3,
+        description="For super-resolution: voxels of the output per voxel of the input, per array axis (slice, row, "
+        "column), such as [1, 4, 4]. Inputs are then coarser than all other images by these factors.",
+    )
     unreadable: Literal["stop", "reject"] = Field(
         default="stop",
         description="`stop` refuses a cohort with an unreadable case; `reject` lists it and the worst case is assumed.",

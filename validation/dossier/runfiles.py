@@ -61,14 +61,17 @@ class RunFiles:
         path = self.folder / "cases.parquet"
         return pd.read_parquet(path) if path.is_file() else None
 
-    def values(self, metric_key: str) -> pd.DataFrame | None:
-        """Return a scalar metric, averaged over draws: one row per case, one column per arm; None if not measured."""
+    def values(self, metric_key: str, component: str = "") -> pd.DataFrame | None:
+        """Return a metric, or one component of it, averaged over draws: a row per case, a column per arm.
+
+        None if it was not measured.
+        """
         import pyarrow.dataset as ds
 
         folder = self.folder / "measurements"
         if not folder.is_dir() or not any(folder.glob("part-*.parquet")):
             return None
-        wanted = (ds.field("metric") == metric_key) & (ds.field("component") == "")
+        wanted = (ds.field("metric") == metric_key) & (ds.field("component") == component)
         parts = [str(path) for path in sorted(folder.glob("part-*.parquet"))]
         table = (
             ds.dataset(parts, format="parquet").to_table(columns=["case_id", "arm", "value"], filter=wanted).to_pandas()

@@ -17,19 +17,28 @@ Precision = Literal["fp32", "bf16", "fp16"]
 _LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def run_network(network: Callable[[Tensor], Any], images: Tensor, spec: ModelSpec, precision: Precision) -> Tensor:
+def run_network(
+    network: Callable[[Tensor], Any],
+    images: Tensor,
+    spec: ModelSpec,
+    precision: Precision,
+    upsampling: tuple[int, ...] = (),
+) -> Tensor:
     """Return the network's answer on the grid of the images, float32: an image in its unit, or a label map.
 
     Parameters
     ----------
     network
-        Callable from ``(N, C, *spatial)`` to ``(N, 1, *spatial)``; for label maps also to one channel per label.
+        Callable from ``(N, C, *spatial)`` to ``(N, 1, *spatial)``; for label maps also to one channel per label. Where
+        ``upsampling`` is given its answer is finer by these factors.
     images
         ``(B, H, W)`` or ``(B, D, H, W)``, float32.
     spec
         Its ``inference`` says how images are cut up, its ``scaling`` how intensities are mapped.
     precision
         ``bf16`` and ``fp16`` run under automatic mixed precision.
+    upsampling
+        Voxels of the answer per voxel of the image and axis.
 
     Raises
     ------
@@ -37,9 +46,16 @@ def run_network(network: Callable[[Tensor], Any], images: Tensor, spec: ModelSpe
         If the network raises, or answers with another shape or type (MOD-007).
     """
     scaling, plan = spec.scaling, spec.inference
+    factors = upsampling or (1,) * (images.ndim - 1)
+    if plan.mode != "3d" and factors[:-2] not in ((), (1,)):
+        raise ModelProblem(
+            f"a model of mode {plan.mode!r} cannot make {factors[0]} slices of one.",
+            code="MOD-007",
+            action="Use mode `3d`, or correct `cohort.upsampling` in study.yaml.",
+        )
 
     def ask(block: Tensor) -> Tensor:
-        return _checked(network, block, channels=spec.answer == "labels")
+        return _checked(network, block, factors[-(block.ndim - 2) :], channels=spec.answer == "labels")
 
     with _inference(images, precision):
         seen = shown(images, spec)
@@ -158,18 +174,18 @@ def _called(network: Callable[[Tensor], Any], block: Tensor) -> Any:
     return answer[0] if isinstance(answer, list | tuple) and len(answer) == 1 else answer
 
 
-def _checked(network: Callable[[Tensor], Any], block: Tensor, *, channels: bool) -> Tensor:
+def _checked(network: Callable[[Tensor], Any], block: Tensor, factors: tuple[int, ...], *, channels: bool) -> Tensor:
     """Call the network and check that it answers on the grid, with one channel or, for label maps, several."""
     answer = _called(network, block)
     shape = tuple(block.shape)
     found_channels = answer.shape[1] if channels and isinstance(answer, Tensor) and answer.ndim > 1 else 1
-    expected = (shape[0], found_channels, *shape[2:])
+    expected = (shape[0], found_channels, *(n * factor for n, factor in zip(shape[2:], factors, strict=True)))
     if not isinstance(answer, Tensor) or tuple(answer.shape) != expected:
         found = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise ModelProblem(
             f"the model answered {found} to a block of shape {shape}; {expected} is needed.",
             code="MOD-007",
-            why="An output on another grid than its input cannot be compared with it voxel by voxel.",
-            action="Check mode and roi_size under `model:` in study.yaml.",
+            why="An output on another grid than the case cannot be compared with its images voxel by voxel.",
+            action="Check mode and roi_size under `model:`, and `cohort.upsampling`, in study.yaml.",
         )
     return answer

@@ -34,7 +34,9 @@ class Batch:
     draw
         Which sample of a stochastic model this is, from 0.
     grids
-        Input of each case with unit and geometry, by which outputs that are read from files are aligned.
+        Grid of each case's output with unit and geometry, by which outputs that are read from files are aligned.
+    upsampling
+        Voxels of the output per voxel of the input and axis; empty where they lie on one grid.
     texts
         Source texts of each case. The signed report and other references are never among them.
     """
@@ -46,6 +48,7 @@ class Batch:
     draw: int = 0
     grids: tuple[Image, ...] = ()
     texts: tuple[Mapping[str, str], ...] = ()
+    upsampling: tuple[int, ...] = ()
 
 
 class Model(ABC):
@@ -73,7 +76,7 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, batch: Batch, *, precision: Precision = "fp32") -> Tensor:
-        """Return images in the image unit or label maps, of the shape of ``batch.images``; or scores ``(B, K)``.
+        """Return images in the image unit or label maps, on the grids of the batch; or scores ``(B, K)``.
 
         Raises
         ------
@@ -128,11 +131,11 @@ class NetworkModel(Model):
         self._check_precision(precision)
         images = batch.images.to(self.device, torch.float32)
         if not self.spec.stochastic:
-            return self._asked(images, precision)
+            return self._asked(images, precision, batch.upsampling)
         outputs = []
         for index, seed in enumerate(batch.seeds):
             with self._seeded(seed):
-                outputs.append(self._asked(images[index : index + 1], precision))
+                outputs.append(self._asked(images[index : index + 1], precision, batch.upsampling))
         return torch.cat(outputs)
 
     def mark(self, batch: Batch, *, precision: Precision = "fp32") -> list[Marks]:
@@ -169,9 +172,9 @@ class NetworkModel(Model):
             found.append(answer)
         return found
 
-    def _asked(self, images: Tensor, precision: Precision) -> Tensor:
+    def _asked(self, images: Tensor, precision: Precision, upsampling: tuple[int, ...]) -> Tensor:
         if self.spec.answer != "scores":
-            return run_network(self._network, images, self.spec, precision)
+            return run_network(self._network, images, self.spec, precision, upsampling)
         answer = ask_whole(self._network, images, self.spec, precision)
         wanted = (len(images), len(self.spec.scores))
         if isinstance(answer, Tensor) and answer.shape == wanted[:1] and wanted[1] == 1:

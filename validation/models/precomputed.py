@@ -108,7 +108,7 @@ class PrecomputedModel(Model):
                 image = _on_grid(image, batch.grids[index], case_id, values=self.spec.answer == "image")
             if image.array.shape != expected:
                 raise ModelProblem(
-                    f"the stored output has shape {image.array.shape}, its input {expected}.",
+                    f"the stored output has shape {image.array.shape}; {expected} is expected.",
                     code="MOD-007",
                     where=case_id,
                     why="An output on another grid than its input cannot be compared with it voxel by voxel.",

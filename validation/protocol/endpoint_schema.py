@@ -130,7 +130,11 @@ class Endpoint(Part):
     comparator: Literal["none", "input", "reference", "baseline"] = Field(
         default="none", description="The arm that the output is compared with, case by case."
     )
-    pick: Pick = Field(default_factory=Pick, description="For metrics of whole data sets: which number is judged.")
+    pick: Pick = Field(
+        default_factory=Pick,
+        description="For metrics of whole data sets: which number is judged. Of a vector metric, the component that is "
+        "judged, such as `{component: ME bone}`; the others are reported beside it.",
+    )
     sets: dict[str, str] = Field(
         default_factory=dict,
         description="For metrics of whole data sets: role of the metric -> data set of study.yaml; a role that is not "
@@ -149,7 +153,11 @@ class Endpoint(Part):
     """Hazards of the claim that this endpoint tests."""
     sample_size: SampleSize | None = None
     """Why the planned number of cases is enough."""
-    subgroups: bool = Field(default=True, description="Whether the pre-planned subgroups are reported for it.")
+    subgroups: bool | list[str] = Field(
+        default=True,
+        description="Whether the pre-planned subgroups are reported for it, or the columns to report it by instead, "
+        "such as dose and contrast of phantom scans.",
+    )
 
     def set_key(self) -> str:
         """Return the stable text that names the metric, its parameters and its data sets, for whole data sets.

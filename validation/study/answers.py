@@ -104,7 +104,7 @@ def answer(model: Model, batch: Batch, precision: Precision) -> Content:
         return Content(scores={name: given[:, k] for k, name in enumerate(spec.scores)})
     wanted = (len(batch.case_ids), *(batch.grids[0].array.shape if batch.grids else batch.images.shape[1:]))
     if tuple(given.shape) != wanted:
-        raise ModelProblem(f"the model answered {tuple(given.shape)} to images of {wanted}.", code="MOD-007")
+        raise ModelProblem(f"the model answered {tuple(given.shape)} where {wanted} is expected.", code="MOD-007")
     _finite(given)
     if spec.answer == "labels" and not bool((given == given.round()).all() and (given >= 0).all()):
         raise ModelProblem(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def metric_arguments(
     task: Task,
     content: Content,
-    reference: Tensor | None,
+    other: Tensor | None,
     cases: Sequence[Loaded],
     label: int | None,
     device: torch.device,
@@ -31,8 +31,8 @@ def metric_arguments(
     ----------
     content
         What the arm holds for these cases.
-    reference
-        Reference images of these cases, for metrics that compare images.
+    other
+        Reference images (or inputs) of these cases, for metrics that compare images.
     label
         For a metric of segmentations, the label of its structure in the arm's label map.
     """
@@ -49,9 +49,9 @@ def metric_arguments(
         else:
             arguments["reference"] = torch.stack([_mask(case, task.against, device) for case in loaded])
     elif task.reads == "image":
-        arguments["output" if task.full_reference else "image"] = content.image
-        if task.full_reference:
-            arguments["reference"] = reference
+        arguments["output" if task.full_reference or task.against_input else "image"] = content.image
+        if task.full_reference or task.against_input:
+            arguments["reference" if task.full_reference else "input"] = other
     arguments |= _other(task, content, cases, roles)
     for role, name in task.masks.items():
         arguments[role] = torch.from_numpy(np.stack([case.masks[name] for case in loaded])).to(device)

@@ -85,7 +85,7 @@ def save_case_images(
                 output = measurer.output_of(loaded)
             except (DataProblem, ModelProblem):
                 continue
-            arms = {"input": case.arrays["input"], "output": output}
+            arms = {"input": case.on_grid("input"), "output": output}
             if "reference" in case.arrays:
                 arms["reference"] = case.arrays["reference"]
             images += _save(run_folder / "images", case_id, arms, case.unit, window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ def usable(sample: Sample) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def subgroups(
     protocol: Protocol,
+    columns: Sequence[str],
     cases: pd.DataFrame,
     sample: Sample,
     decide: Decide,
@@ -59,7 +60,7 @@ def subgroups(
     cells: dict[str, Any] = {}
     tests: dict[str, Any] = {}
     minimum = protocol.population.minimum_per_subgroup
-    for column in protocol.population.subgroups:
+    for column in columns:
         if column not in cases.columns:
             continue
         levels = cases[column].astype("string").fillna(NOT_RECORDED).to_numpy(str)
@@ -67,7 +68,7 @@ def subgroups(
         if len({*levels, *declared}) == 1 and not declared:
             continue  # one level and none other expected: the cell would repeat the whole
         cells[column] = {}
-        for level in sorted({*levels, *declared}):
+        for level in sorted({*levels, *declared}, key=_as_number):
             part = sample.subset(levels == level)
             estimate, verdict = decide(part, minimum, "minimum_per_subgroup")
             status = "descriptive" if verdict.hypothesis == "descriptive" else verdict.outcome.value
@@ -142,26 +143,70 @@ def worst_cases(sample: Sample, case_ids: list[str], metric: Metric) -> list[dic
 def sampler(endpoint: Endpoint, metric: Metric, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
     """Return the mean over cases of the standard deviation between draws of a stochastic model."""
     rows = measurements[measurements["case_id"].isin(cases.index)]
-    spread, ids = within_case_sd(rows, endpoint.metric.key())
+    spread, ids = within_case_sd(rows, endpoint.metric.key(), endpoint.pick.component)
     clusters = cases.loc[ids, "cluster"].to_numpy()
     return {"within_case_sd": mean(spread, clusters=clusters, unit=metric.unit).to_dict()}
 
 
-def curves(endpoint: Endpoint, metric: Metric, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
-    """Return the mean curve of each arm with pointwise intervals, where the components are numbers (frequencies)."""
+def components(endpoint: Endpoint, metric: Metric, cases: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
+    """Return what a vector metric shows beside its endpoint.
+
+    Where components are numbers (frequencies): ``curves``, the mean curve of each arm with pointwise intervals, and
+    ``curves_by``, the same for each level of the columns that the endpoint is reported by. Otherwise ``components``:
+    the mean of each component in each arm.
+    """
     rows = measurements[measurements["case_id"].isin(cases.index)]
-    found: dict[str, Any] = {}
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
-    for arm in arms:
-        table = arm_values(rows, endpoint.metric.key(), arm)
-        points = []
-        for name in table.columns:
-            try:
-                x = float(name)
-            except ValueError:
-                return {}
-            clusters = cases.loc[table.index, "cluster"].to_numpy()
-            point = mean(table[name].to_numpy(float), clusters=clusters, unit=metric.unit)
-            points.append({"x": x, "value": point.value, "lower": point.lower, "upper": point.upper})
-        found[arm] = sorted(points, key=lambda p: p["x"])
-    return {"curves": found, "curve_axes": {"x": "spatial frequency / (1/mm)", "y": f"{metric.name} / {metric.unit}"}}
+    tables = {arm: arm_values(rows, endpoint.metric.key(), arm).drop(columns="", errors="ignore") for arm in arms}
+    names = list(dict.fromkeys(str(name) for table in tables.values() for name in table.columns))
+    if not names:
+        return {}
+    if not all(_is_number(name) for name in names):
+        return {
+            "components": {
+                name: {arm: _mean(tables[arm][name], cases, metric.unit).to_dict() for arm in arms} for name in names
+            }
+        }
+
+    def drawn(chosen: pd.DataFrame) -> dict[str, Any]:
+        return {arm: _curve(tables[arm][tables[arm].index.isin(chosen.index)], chosen, metric.unit) for arm in arms}
+
+    found: dict[str, Any] = {
+        "curves": drawn(cases),
+        "curve_axes": {"x": metric.axis, "y": f"{metric.name} / {metric.unit}"},
+    }
+    by = endpoint.subgroups if isinstance(endpoint.subgroups, list) else []
+    found["curves_by"] = {
+        column: {
+            level: drawn(cases[cases[column].astype("string") == level])
+            for level in sorted(cases[column].dropna().astype("string").unique(), key=_as_number)
+        }
+        for column in by
+        if column in cases.columns
+    }
+    return found
+
+
+def _curve(table: pd.DataFrame, cases: pd.DataFrame, unit: str) -> list[dict[str, Any]]:
+    points = []
+    for name in table.columns:
+        point = _mean(table[name], cases, unit)
+        points.append({"x": float(name), "value": point.value, "lower": point.lower, "upper": point.upper})
+    return sorted(points, key=lambda p: p["x"])
+
+
+def _mean(column: pd.Series[Any], cases: pd.DataFrame, unit: str) -> Estimate:
+    return mean(column.to_numpy(float), clusters=cases.loc[column.index, "cluster"].to_numpy(), unit=unit)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_number(level: str) -> tuple[int, float, str]:
+    """Sort levels as numbers where they are numbers, before the others."""
+    return (0, float(level), level) if _is_number(level) else (1, 0.0, level)

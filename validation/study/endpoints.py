@@ -90,11 +90,17 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
 
     if metric.kind is Kind.ESTIMATE:
         raise refuse(f"{metric.name} works on whole tables, not case by case.", "Use it through its own study type.")
-    if ("components" in summary.needs) != (metric.kind in (Kind.VECTOR, Kind.RAGGED)):
-        kind = "one value" if metric.kind is Kind.CASE else "several values"
+    pick = endpoint.pick
+    if pick.finding or pick.subgroup or (pick.component and metric.kind is not Kind.VECTOR):
+        what = "components" if metric.kind is Kind.VECTOR else "one value per case"
+        raise refuse(f"metric {metric.name} gives {what}, so `pick` cannot choose that.", "Correct or remove `pick`.")
+    several = metric.kind in (Kind.VECTOR, Kind.RAGGED) and not pick.component
+    if ("components" in summary.needs) != several:
+        kind = "several values" if several else "one value"
+        hint = "Name one in `pick: {component: ...}`, or see " if metric.kind is Kind.VECTOR else "See "
         raise refuse(
             f"metric {metric.name} gives {kind} per case, which summary {summary.name} does not take.",
-            "`validation list summaries` says what each needs.",
+            f"{hint}`validation list summaries` for what each needs.",
         )
     needs_other = bool({"comparator", "comparator_components"} & summary.needs)
     if needs_other and endpoint.comparator == "none":

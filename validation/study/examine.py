@@ -100,6 +100,7 @@ def needed_columns(protocol: Protocol) -> list[str]:
             names += column_names(endpoint.cases, f"endpoints[{endpoint.id}].cases")
         label = endpoint.summary_parameters.get("label")
         names += [label] if isinstance(label, str) else []
+        names += endpoint.subgroups if isinstance(endpoint.subgroups, list) else []
     if protocol.fairness:
         names += protocol.fairness.attributes
     if protocol.shift:

@@ -85,6 +85,7 @@ def _judge_endpoint(
         "role": endpoint.role,
         "metric": metric.name,
         "metric_key": endpoint.metric.key(),
+        "component": endpoint.pick.component,
         "summary": ready.summary.name,
         "comparator": endpoint.comparator,
         "unit": ready.unit,
@@ -102,8 +103,9 @@ def _judge_endpoint(
         "worst_cases": detail.worst_cases(ready.sample, list(ready.cases.index), metric),
     }
     if endpoint.subgroups and len(ready.cases):
+        columns = endpoint.subgroups if isinstance(endpoint.subgroups, list) else protocol.population.subgroups
         section["subgroups"], section["interaction"] = detail.subgroups(
-            protocol, ready.cases, ready.sample, decide, lambda part: ready.estimator(part, level)
+            protocol, columns, ready.cases, ready.sample, decide, lambda part: ready.estimator(part, level)
         )
     if endpoint.confirmatory:
         section["sensitivity"] = detail.missing_data(
@@ -112,8 +114,8 @@ def _judge_endpoint(
         if endpoint.sample_size is not None:
             section["sample_size"] = sample_size(endpoint)
     if metric.kind is Kind.VECTOR:
-        section.update(detail.curves(endpoint, metric, ready.cases, measurements))
-    elif protocol.execution.draws > 1:
+        section.update(detail.components(endpoint, metric, ready.cases, measurements))
+    if protocol.execution.draws > 1 and ready.sample.components is None:
         section["sampler"] = detail.sampler(endpoint, metric, ready.cases, measurements)
     return section, estimate, verdict
 
@@ -150,7 +152,7 @@ def _arms(
     endpoint: Endpoint, metric: Metric, chosen: pd.DataFrame, measurements: pd.DataFrame, *, level: float
 ) -> dict[str, Any]:
     """Return the mean of each arm of a scalar metric, for the reader who wants the levels behind a difference."""
-    if metric.kind is not Kind.CASE:
+    if metric.kind is not Kind.CASE and not endpoint.pick.component:
         return {}
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
     found = {}

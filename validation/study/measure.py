@@ -70,6 +70,8 @@ def needed_roles(plan: Plan, tasks: frozenset[int], models: Mapping[str, Model])
             roles.add("input")
         if task.full_reference:
             roles.add("reference")
+        if task.against_input:
+            roles.add("input")
         wanted = {"signed": REFERENCE_TEXT, "source": SOURCE_TEXT, "lesions": LESIONS}
         roles |= {wanted[role] for role in task.metric.roles if role in wanted}
     return frozenset(roles)
@@ -88,7 +90,7 @@ def check_case(loaded: Loaded, roles: frozenset[str]) -> None:
     missing = _missing_contents(loaded.case, roles)
     for role in sorted(roles - {REFERENCE_TEXT, SOURCE_TEXT, LESIONS}):
         if role in arrays:
-            shapes[role] = arrays[role].shape
+            shapes[role] = loaded.case.on_grid(role).shape
         else:
             missing.append(f"{role} image")
     if missing:
@@ -191,19 +193,22 @@ class Measurer:
             for draw in range(self.draws(arm) if positions else 0):
                 content = Content(image=images[arm]) if model is None else self._answer(model, batch, images, draw)
                 for position in positions:
-                    rows += self._task_rows(position, content, images.get("reference"), batch, draw=draw)
+                    other = images.get("input" if self.plan.tasks[position].against_input else "reference")
+                    rows += self._task_rows(position, content, other, batch, draw=draw)
         return rows
 
     def _stack(self, role: str, batch: Sequence[Loaded]) -> Tensor:
         """Return one image per case; NaN where a case has none, which only tasks that do not apply to it could meet."""
-        like = next(loaded.case.arrays[role] for loaded in batch if role in loaded.case.arrays)
-        empty = np.full(like.shape, np.nan, dtype=np.float32)
-        stacked = np.stack([loaded.case.arrays.get(role, empty) for loaded in batch])
+        empty = np.full(batch[0].case.shape, np.nan, dtype=np.float32)
+        stacked = np.stack([x.case.on_grid(role) if role in x.case.arrays else empty for x in batch])
         return torch.from_numpy(stacked).to(self.device, torch.float32)
 
     def _answer(self, model: Model, batch: Sequence[Loaded], images: Mapping[str, Tensor], draw: int) -> Content:
-        inputs = images.get("input")
-        if inputs is None and all("input" in loaded.case.arrays for loaded in batch):
+        inputs, upsampling = images.get("input"), batch[0].case.upsampling
+        if upsampling:
+            stacked = np.stack([loaded.case.arrays["input"] for loaded in batch])
+            inputs = torch.from_numpy(stacked).to(self.device, torch.float32)
+        elif inputs is None and all("input" in loaded.case.arrays for loaded in batch):
             inputs = self._stack("input", batch)  # a writer of texts sees the image where there is one
         return answer(
             model,
@@ -215,14 +220,15 @@ class Measurer:
                 draw=draw,
                 grids=tuple(_grid(loaded.case) for loaded in batch) if model.spec.on_grid else (),
                 texts=tuple(source_texts(loaded.case) for loaded in batch),
+                upsampling=upsampling,
             ),
             self.plan.precision,
         )
 
     def _task_rows(
-        self, position: int, content: Content, reference: Tensor | None, batch: Sequence[Loaded], *, draw: int
+        self, position: int, content: Content, other: Tensor | None, batch: Sequence[Loaded], *, draw: int
     ) -> list[Row]:
-        """Compute one task on the cases of the batch that it applies to."""
+        """Compute one task on the cases of the batch that it applies to; ``other`` are images to compare with."""
         task = self.plan.tasks[position]
         chosen = [i for i, loaded in enumerate(batch) if position in loaded.tasks]
         rows, usable = [], []
@@ -237,7 +243,7 @@ class Measurer:
             return rows
         cases = [batch[i] for i in usable]
         part = content if len(usable) == len(batch) else content.pick(usable)
-        compared = reference if reference is None or len(usable) == len(batch) else reference[usable]
+        compared = other if other is None or len(usable) == len(batch) else other[usable]
         label = self.models[task.arm].spec.structures[task.structure] if task.structure else None
         arguments = metric_arguments(task, part, compared, cases, label, self.device)
         try:
@@ -267,7 +273,7 @@ class Measurer:
 
 def _grid(case: Case) -> Image:
     return Image(
-        array=case.arrays.get("input", next(iter(case.arrays.values()), np.zeros(case.shape, dtype=np.float32))),
+        array=np.zeros(case.shape, dtype=np.float32),
         spacing_mm=case.spacing_mm,
         unit=case.unit,
         regular=case.regular,

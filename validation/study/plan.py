@@ -26,6 +26,7 @@ Reads = Literal["image", "scores", "marks", "text", "row"]
 _READS: dict[frozenset[str], Reads] = {
     frozenset({"image"}): "image",
     frozenset({"output", "reference"}): "image",
+    frozenset({"output", "input"}): "image",
     frozenset({"output", "readers"}): "image",
     frozenset({"scores"}): "scores",
     frozenset({"marks", "lesions"}): "marks",
@@ -77,6 +78,11 @@ class Task:
     def full_reference(self) -> bool:
         """Whether the metric compares the arm with the reference."""
         return "reference" in self.metric.roles and not self.structure
+
+    @property
+    def against_input(self) -> bool:
+        """Whether the metric compares the arm with the input."""
+        return "input" in self.metric.roles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,12 +250,13 @@ def _tasks(endpoint: Endpoint, protocol: Protocol) -> list[Task]:
         parameters["labeller"] = labeller_of(protocol, parameters["labeller"], where=f"endpoints.{endpoint.id}.metric")
     _check_parameters(endpoint, metric, parameters, masks=masks, structure=structure)
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])
-    if "reference" in metric.roles and endpoint.comparator == "reference":
+    other = endpoint.comparator
+    if other in {"reference", "input"} & set(metric.roles):
         raise ProtocolProblem(
-            f"the metric {metric.name!r} already compares with the reference; its comparator cannot be the reference.",
+            f"the metric {metric.name!r} already compares with the {other}; its comparator cannot be the {other}.",
             code="RUN-002",
             where=f"endpoints.{endpoint.id}.comparator",
-            action="Use comparator `input`, `baseline` or `none`.",
+            action="Use another comparator, or `none`.",
         )
     if (reads != "image" or structure) and endpoint.comparator not in ("none", "baseline"):
         raise ProtocolProblem(

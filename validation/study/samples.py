@@ -98,6 +98,9 @@ def build_sample(
     if endpoint.comparator != "none" and arm != endpoint.comparator:
         other = arm_values(measurements, key, endpoint.comparator).reindex(cases.index)
     shared: dict[str, Any] = {"clusters": cases["cluster"].to_numpy(), "labels": labels}
+    if metric.kind is Kind.VECTOR and endpoint.pick.component:
+        values = _component(output, endpoint)
+        return Sample(values=values, comparator=None if other is None else _component(other, endpoint), **shared)
     if metric.kind in (Kind.VECTOR, Kind.RAGGED):
         # A rejected case has one row without a component: it is missing in every component, it is not one more of them.
         found = output.columns if other is None else output.columns.union(other.columns)
@@ -113,10 +116,12 @@ def build_sample(
     return Sample(values=_scalar(output), comparator=None if other is None else _scalar(other), **shared)
 
 
-def within_case_sd(measurements: pd.DataFrame, key: str) -> tuple[np.ndarray[Any, np.dtype[np.float64]], list[str]]:
+def within_case_sd(
+    measurements: pd.DataFrame, key: str, component: str = ""
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], list[str]]:
     """Return the standard deviation over draws of each case of the output arm, and the case ids."""
     rows = measurements[
-        (measurements["metric"] == key) & (measurements["arm"] == "output") & (measurements["component"] == "")
+        (measurements["metric"] == key) & (measurements["arm"] == "output") & (measurements["component"] == component)
     ]
     spread = rows.groupby("case_id", sort=True)["value"].std(ddof=1).dropna()
     return np.asarray(spread, dtype=np.float64), [str(case) for case in spread.index]
@@ -124,6 +129,20 @@ def within_case_sd(measurements: pd.DataFrame, key: str) -> tuple[np.ndarray[Any
 
 def _scalar(table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
     return table[""].to_numpy(float) if "" in table.columns else np.full(len(table), np.nan)
+
+
+def _component(table: pd.DataFrame, endpoint: Endpoint) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the component that an endpoint judges; rejected cases, which have none, are missing."""
+    name = endpoint.pick.component
+    known = [column for column in table.columns if column]
+    if name in known or not known:
+        return table[name].to_numpy(float) if name in known else np.full(len(table), np.nan)
+    raise DataProblem(
+        f"the metric of endpoint {endpoint.id} has no component {name!r}.",
+        code="RUN-112",
+        where=f"endpoints[{endpoint.id}].pick",
+        action=f"It has: {', '.join(_component_order(known))}.",
+    )
 
 
 def _component_order(names: Any) -> list[str]:

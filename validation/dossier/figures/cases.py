@@ -126,6 +126,42 @@ def spectrum_plot(name: str, endpoint: dict[str, Any], *, caption: str, alternat
         return finish(figure, caption=caption, alternative=alternative)
 
 
+def levels_plot(
+    name: str, endpoint: dict[str, Any], columns: dict[str, Any], *, caption: str, alternative: str
+) -> Drawing | None:
+    """Draw the mean curves of a vector metric for each level of the columns: one row per column, one panel per level.
+
+    ``columns`` maps the label of a column to its levels, and each level to curves by arm. All panels share one scale.
+    """
+    rows = [(label, levels) for label, levels in columns.items() if levels]
+    if not rows:
+        return None
+    wide = max(len(levels) for _, levels in rows)
+    labels = endpoint["curve_axes"]
+    with style(name):
+        figure, _ = surface(0.5 + 1.35 * len(rows))
+        figure.clear()
+        grid = figure.subplots(len(rows), wide, sharex=True, sharey=True, squeeze=False)
+        for line, (label, levels) in zip(grid, rows, strict=True):
+            for axes, (level, curves) in zip(line, levels.items(), strict=False):
+                for arm, points in curves.items():
+                    colour, dash, named = _ARMS.get(arm, (GREEN, "-", arm))
+                    axes.plot(
+                        [p["x"] for p in points], [_or_nan(p["value"]) for p in points],
+                        color=colour, linestyle=dash, linewidth=1.2, label=named,
+                    )  # fmt: skip
+                axes.set_title(f"{label} {level}", fontsize=7)
+                axes.tick_params(labelsize=6.5)
+            for axes in line[len(levels) :]:
+                axes.set_axis_off()
+        handles, names = grid[0][0].get_legend_handles_labels()
+        grid[0][0].legend(handles, names, fontsize=6, loc="best")
+        grid[0][0].set_xlim(left=0)
+        figure.supxlabel(labels["x"], fontsize=7.5)
+        figure.supylabel(labels["y"], fontsize=7.5)
+        return finish(figure, caption=caption, alternative=alternative)
+
+
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from validation.digest import sha256_bytes, write_atomically
 from validation.dossier.catalogue import catalogue
 from validation.dossier.figures.canvas import Drawing
-from validation.dossier.figures.cases import flow_diagram, paired_plot, spectrum_plot
+from validation.dossier.figures.cases import flow_diagram, levels_plot, paired_plot, spectrum_plot
 from validation.dossier.figures.intervals import forest_plot, margin_plot
 from validation.dossier.rounding import is_estimate
 from validation.dossier.runfiles import RunFiles
@@ -38,6 +38,7 @@ class Gallery:
             "forest": self._forest,
             "paired": self._paired,
             "spectrum": self._spectrum,
+            "levels": self._levels,
             "flow": self._flow,
         }
 
@@ -167,7 +168,8 @@ class Gallery:
 
     def _paired(self, name: str, subject: str) -> Drawing | None:
         endpoint = self._endpoint(subject)
-        values, cases, other = self._files.values(endpoint["metric_key"]), self._files.cases, endpoint.get("comparator")
+        values = self._files.values(endpoint["metric_key"], endpoint.get("component", ""))
+        cases, other = self._files.cases, endpoint.get("comparator")
         if values is None or cases is None or not {"output", other} <= set(values.columns):
             return None
         if "difference" not in str(endpoint.get("summary", "")):
@@ -187,6 +189,12 @@ class Gallery:
         endpoint = self._endpoint(subject)
         text = f"{subject}, {endpoint['title']}, by arm, {self._counts(endpoint['estimate'])}."
         return spectrum_plot(name, endpoint, caption=text + " Bands: pointwise confidence intervals.", alternative=text)
+
+    def _levels(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        columns = {self._column(c): levels for c, levels in (endpoint.get("curves_by") or {}).items()}
+        text = f"{subject}, {endpoint['title']}, by {' and '.join(c.lower() for c in columns)}."
+        return levels_plot(name, endpoint, columns, caption=text, alternative=text)
 
     def _flow(self, name: str, subject: str) -> Drawing | None:
         cohort = self._files.record.results.get("cohort")

@@ -9,9 +9,12 @@ reference (global) or of the dose at r (local). All voxels above the cut-off are
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,7 +44,8 @@ class Piece:
     nearest: float
 
 
-def search_plan(spacing: list[float], distance: float, limit: float, interpolation: int) -> list[list[Piece]]:
+@lru_cache(maxsize=8)
+def search_plan(spacing: tuple[float, ...], distance: float, limit: float, interpolation: int) -> list[list[Piece]]:
     """Return the displacements up to ``limit`` distance criteria, by shell and cell, nearest first."""
     step = distance / interpolation
     reach = int(limit * interpolation + 1e-9)
@@ -66,7 +70,7 @@ def search_plan(spacing: list[float], distance: float, limit: float, interpolati
             for corner in corners
         ]
         square = squares[which] / interpolation**2
-        plan[kind[0]].append(Piece(tuple(kind[1:]), torch.stack(weights).float(), square.float(), float(square.min())))
+        plan[kind[0]].append(Piece(tuple(kind[1:]), torch.stack(weights), square, float(square.min())))
     return [sorted(pieces, key=lambda p: p.nearest) for pieces in plan]
 
 
@@ -97,8 +101,10 @@ def gamma_map(
     enough
         The search of a voxel ends when its gamma is at most this (1 where only passing matters).
     """
+    if output.device.type == "cpu":
+        return _on_cpu(output, reference, counted, criterion, plan, limit, enough)
     ndim, device = output.ndim, output.device
-    margin = 1 + max(abs(c) for pieces in plan for piece in pieces for c in piece.corner)
+    margin = _margin(plan)
     padded = torch.nn.functional.pad(output.float(), [margin] * (2 * ndim), value=OUTSIDE)
     strides = torch.tensor(padded.stride(), device=device)
     place = ((counted.nonzero() + margin) * strides).sum(1)
@@ -115,7 +121,7 @@ def gamma_map(
         active = active[best[active] > max(nearest, enough**2)]
         for piece in pieces:
             offset = ((corners + torch.tensor(piece.corner, device=device)) * strides).sum(1)
-            weights, squares = piece.weights.to(device), piece.squares.to(device)
+            weights, squares = piece.weights.float().to(device), piece.squares.float().to(device)
             rows = max(1, BLOCK // len(squares))
             for part in torch.split(active, rows):
                 values = flat[place[part][:, None] + offset]
@@ -130,28 +136,97 @@ def gamma_map(
     return best.to(torch.float64).sqrt()
 
 
+def _margin(plan: list[list[Piece]]) -> int:
+    return 1 + max(abs(c) for pieces in plan for piece in pieces for c in piece.corner)
+
+
+def _on_cpu(
+    output: Tensor, reference: Tensor, counted: Tensor, criterion: Tensor, plan: list[list[Piece]],
+    limit: float, enough: float,
+) -> Tensor:  # fmt: skip
+    """Return the gamma index by the compiled search."""
+    from validation.metrics.imaging.gamma_search import search
+
+    margin = _margin(plan)
+    padded = np.pad(output.numpy().astype(np.float64), margin, constant_values=OUTSIDE)
+    index = tuple(axis + margin for axis in counted.numpy().nonzero())
+    found = search(
+        padded,
+        np.ravel_multi_index(index, padded.shape),
+        reference[counted].numpy().astype(np.float64),
+        1 / criterion.numpy().astype(np.float64),
+        sorted((piece for pieces in plan for piece in pieces), key=lambda piece: piece.nearest),
+        limit,
+        enough,
+    )
+    return torch.from_numpy(found)
+
+
+class _Last:
+    """The map that was computed last, kept because pass rate and mean are often asked of the same doses.
+
+    Doses are recognised by identity and version, so that a change in place is seen; they are not kept alive.
+    """
+
+    def __init__(self) -> None:
+        self._doses: tuple[tuple[weakref.ref[Tensor], int], ...] = ()
+        self._rule: dict[str, float] = {}
+        self._mask: Tensor | None = None
+        self._spacing: Tensor | None = None
+        self._gammas: list[Tensor] = []
+
+    def keep(
+        self, doses: tuple[Tensor, Tensor], others: tuple[Tensor | None, Tensor], rule: dict[str, float],
+        gammas: list[Tensor],
+    ) -> None:  # fmt: skip
+        """Remember a map with what it was computed from; ``others`` are mask and spacing."""
+        self._doses = tuple((weakref.ref(dose), dose._version) for dose in doses)
+        self._mask, self._spacing = (None if other is None else other.clone() for other in others)
+        self._rule, self._gammas = rule, gammas
+
+    def find(
+        self, doses: tuple[Tensor, Tensor], others: tuple[Tensor | None, Tensor], rule: dict[str, float]
+    ) -> list[Tensor] | None:
+        """Return the map of these doses if its limit is at least the one that is asked for."""
+        same = [kept() is dose and v == dose._version for (kept, v), dose in zip(self._doses, doses, strict=False)]
+        same += [_equal(a, b) for a, b in zip((self._mask, self._spacing), others, strict=True)]
+        if not self._doses or not all(same):
+            return None
+        fits = all(self._rule[key] == value for key, value in rule.items() if key != "limit")
+        return self._gammas if fits and self._rule["limit"] >= rule["limit"] else None
+
+
+def _equal(first: Tensor | None, second: Tensor | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return torch.equal(first, second)
+
+
+_last = _Last()
+
+
 def _gammas(
     output: Tensor, reference: Tensor, mask: Tensor | None, spacing_mm: Tensor, rule: dict[str, float], enough: float
 ) -> list[Tensor]:
-    """Return the gamma indices of the counted voxels of every case."""
-    if (
-        not rule["dose_percent"] > 0
-        or not rule["distance_mm"] > 0
-        or not 0 <= rule["cutoff_percent"] < 100
-        or not rule["interpolation"] >= 1
-        or not rule["limit"] > 0
-    ):
-        raise UsageProblem(
-            "the criteria of the gamma index do not fit: " + ", ".join(f"{k} {v:g}" for k, v in rule.items()) + ".",
-            code="MET-014",
-            where="dose_percent, distance_mm, cutoff_percent, interpolation, limit",
-            action="Give positive criteria, a cut-off from 0 to below 100 and at least one step per distance.",
-        )
+    """Return the gamma indices of the counted voxels of every case, from memory where they were just computed."""
+    if output.is_inference() or reference.is_inference():  # such tensors have no version
+        return _computed(output, reference, mask, spacing_mm, rule, enough)
+    doses, others = (output, reference), (mask, spacing_mm)
+    found = _last.find(doses, others, rule)
+    if found is None:
+        found = _computed(output, reference, mask, spacing_mm, rule, enough)
+        if not enough:
+            _last.keep(doses, others, rule, found)
+    return found
+
+
+def _computed(
+    output: Tensor, reference: Tensor, mask: Tensor | None, spacing_mm: Tensor, rule: dict[str, float], enough: float
+) -> list[Tensor]:
     output, reference = checked_pair(output, reference)
     mask = checked_mask(mask, reference)
     spacing = checked_spacing(spacing_mm, output)
     found = []
-    plans: dict[tuple[float, ...], list[list[Piece]]] = {}
     for k in range(output.shape[0]):
         peak = float(reference[k].max())
         counted = reference[k] >= rule["cutoff_percent"] / 100 * peak
@@ -163,14 +238,33 @@ def _gammas(
         if rule["local"]:
             counted &= reference[k] > 0
         level = reference[k][counted].to(torch.float64) if rule["local"] else torch.full((int(counted.sum()),), peak)
-        key = tuple(spacing[k].tolist())
-        if key not in plans:
-            plans[key] = search_plan(list(key), rule["distance_mm"], rule["limit"], int(rule["interpolation"]))
+        plan = search_plan(tuple(spacing[k].tolist()), rule["distance_mm"], rule["limit"], int(rule["interpolation"]))
         criterion = level.to(torch.float64) * rule["dose_percent"] / 100
-        found.append(
-            gamma_map(output[k], reference[k], counted, criterion, plans[key], limit=rule["limit"], enough=enough)
-        )
+        found.append(gamma_map(output[k], reference[k], counted, criterion, plan, limit=rule["limit"], enough=enough))
     return found
+
+
+def _rule(
+    dose_percent: float, distance_mm: float, local: bool, cutoff_percent: float, interpolation: int, limit: float
+) -> dict[str, float]:
+    """Return the criteria of a map by name, refusing those that do not fit."""
+    rule = {
+        "dose_percent": dose_percent,
+        "distance_mm": distance_mm,
+        "local": float(local),
+        "cutoff_percent": cutoff_percent,
+        "interpolation": interpolation,
+        "limit": limit,
+    }
+    fits = dose_percent > 0 and distance_mm > 0 and 0 <= cutoff_percent < 100 and interpolation >= 1 and limit > 0
+    if not fits:
+        raise UsageProblem(
+            "the criteria of the gamma index do not fit: " + ", ".join(f"{k} {v:g}" for k, v in rule.items()) + ".",
+            code="MET-014",
+            where="dose_percent, distance_mm, cutoff_percent, interpolation, limit",
+            action="Give positive criteria, a cut-off from 0 to below 100 and at least one step per distance.",
+        )
+    return rule
 
 
 @metric(
@@ -223,14 +317,8 @@ def gamma_pass_rate(
     Tensor
         ``(B,)``, in per cent.
     """
-    rule = {
-        "dose_percent": dose_percent,
-        "distance_mm": distance_mm,
-        "local": float(local),
-        "cutoff_percent": cutoff_percent,
-        "interpolation": interpolation,
-        "limit": 1.0 + 1.0 / max(interpolation, 1),
-    }
+    limit = 1.0 + 1.0 / max(interpolation, 1)
+    rule = _rule(dose_percent, distance_mm, local, cutoff_percent, interpolation, limit)
     gammas = _gammas(output, reference, mask, spacing_mm, rule, enough=1.0)
     shares = [100 * float((g <= 1 + 1e-6).to(torch.float64).mean()) if len(g) else torch.nan for g in gammas]
     return torch.tensor(shares, dtype=torch.float64, device=output.device)
@@ -265,14 +353,7 @@ def gamma_mean(
 
     Undefined (NaN) when no voxel lies above the cut-off and in the mask.
     """
-    rule = {
-        "dose_percent": dose_percent,
-        "distance_mm": distance_mm,
-        "local": float(local),
-        "cutoff_percent": cutoff_percent,
-        "interpolation": interpolation,
-        "limit": limit,
-    }
+    rule = _rule(dose_percent, distance_mm, local, cutoff_percent, interpolation, limit)
     gammas = _gammas(output, reference, mask, spacing_mm, rule, enough=0.0)
     means = [float(g.mean()) if len(g) else torch.nan for g in gammas]
     return torch.tensor(means, dtype=torch.float64, device=output.device)

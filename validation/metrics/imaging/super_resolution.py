@@ -65,23 +65,24 @@ def edge_overshoot(
     "data_consistency",
     unit="HU",
     direction=Direction.LOWER,
-    roles=("output", "reference"),
+    roles=("output", "input"),
     reference="Lugmayr 2021, CVPR Workshops, 596-612 (consistency of super-resolution with its input)",
     oracle="NumPy block means",
     family="imaging",
 )
-def data_consistency(output: Tensor, reference: Tensor, *, factor: int) -> Tensor:
-    """Root mean square difference of output and reference after down-sampling both in plane by a factor.
+def data_consistency(output: Tensor, input: Tensor, *, factor: int) -> Tensor:
+    """Root mean square difference of output and input after down-sampling both in plane by a factor.
 
     Means over ``factor x factor`` pixels: what the low-resolution scanner would have seen. Whatever detail was
-    invented, it must average out to the measured values. As reference serves the input on the grid of the output (any
-    interpolation that keeps block means) or the high-resolution truth.
+    invented, it must average out to the measured values. The input lies on the grid of the output (each pixel
+    repeated, or any interpolation that keeps block means). Noise that the model removes counts as a difference, so the
+    limit must allow for the noise of the input.
 
     Undefined (NaN) when the image is smaller than one block or has voxels that are not numbers.
 
     Parameters
     ----------
-    output, reference
+    output, input
         ``(B, H, W)`` or ``(B, D, H, W)``.
     factor
         Pixels per block and axis, 2 or more.
@@ -92,8 +93,8 @@ def data_consistency(output: Tensor, reference: Tensor, *, factor: int) -> Tenso
         ``(B,)``, in the unit of the image.
     """
     _checked_factor(factor)
-    output, reference = checked_pair(output, reference)
-    difference = as_slices(output - reference).to(torch.float64)
+    output, seen = checked_pair(output, input)
+    difference = as_slices(output - seen).to(torch.float64)
     if min(difference.shape[-2:]) < factor:
         return torch.full((len(difference),), torch.nan, dtype=torch.float64, device=output.device)
     blocks = torch.nn.functional.avg_pool2d(difference, factor)

@@ -13,12 +13,12 @@ mean.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from validation.errors import UsageProblem
 from validation.metrics.imaging.batches import counted
+from validation.metrics.segmentation.nearby import nearby
 from validation.metrics.segmentation.overlap import checked_masks, checked_spacing
 from validation.registry import Direction, metric
 
@@ -39,15 +39,20 @@ def surface(mask: Tensor) -> Tensor:
     return mask & ~inner
 
 
-def _nearest(points: Tensor, others: Tensor) -> Tensor:
-    """Return the distance of every point to the nearest of the others."""
+def _nearest(points: Tensor, edge: Tensor, spacing: Tensor) -> Tensor:
+    """Return the distance in mm of every voxel ``(N, ndim)`` to the nearest one of a surface ``(*spatial)``."""
     if points.is_cuda:
-        parts = [torch.cdist(part, others).amin(1) for part in torch.split(points, CHUNK)]
+        others = edge.nonzero() * spacing
+        parts = [torch.cdist(part, others).amin(1) for part in torch.split(points * spacing, CHUNK)]
         return torch.cat(parts)
-    from scipy.spatial import cKDTree
+    steps = spacing.numpy()
+    distances = nearby(points.numpy(), edge.numpy(), steps)
+    far = np.isinf(distances)
+    if far.any():
+        from scipy.spatial import cKDTree
 
-    tree = cKDTree(others.numpy(), balanced_tree=False, compact_nodes=False)
-    distances: npt.NDArray[np.float64] = tree.query(points.numpy())[0]
+        tree = cKDTree(edge.nonzero().numpy() * steps, balanced_tree=False, compact_nodes=False)
+        distances[far] = tree.query(points.numpy()[far] * steps)[0]
     return torch.from_numpy(distances)
 
 
@@ -69,14 +74,13 @@ def surface_distances(output: Tensor, reference: Tensor, spacing: Tensor) -> tup
         together = together.narrow(axis, box[-1].start, min(box[-1].stop, together.shape[axis]) - box[-1].start)
     # the box holds one empty voxel around both masks, or ends at the border of the image, which counts as outside
     first, second = surface(output[tuple(box)]), surface(reference[tuple(box)])
-    points = [(edge.nonzero().to(torch.float64) * spacing) for edge in (first, second)]
-    shared = [second[first], first[second]]
     distances = []
-    for k in (0, 1):
-        distance = torch.zeros(points[k].shape[0], dtype=torch.float64, device=output.device)
-        apart = ~shared[k]
+    for own, other in ((first, second), (second, first)):
+        points = own.nonzero()
+        distance = torch.zeros(points.shape[0], dtype=torch.float64, device=output.device)
+        apart = ~other[own]
         if bool(apart.any()):
-            distance[apart] = _nearest(points[k][apart], points[1 - k])
+            distance[apart] = _nearest(points[apart], other, spacing)
         distances.append(distance)
     return distances[0], distances[1]
 
