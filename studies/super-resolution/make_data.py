@@ -38,7 +38,7 @@ from simulation.scanner import PIXEL_MM, VENDORS, add_noise, project, reconstruc
 
 FACTOR = 2
 LEVELS = (0.2, 0.9)
-RODS_PER_KERNEL = 6
+RODS_PER_KERNEL = 4
 ARCHIVES: dict[str, UID] = {
     "explicit little endian": ExplicitVRLittleEndian,
     "implicit little endian": ImplicitVRLittleEndian,
@@ -111,7 +111,7 @@ def write_pair(
 def main() -> None:
     """Write images, masks and the case table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=int, default=36)
+    parser.add_argument("--patients", type=int, default=24)
     parser.add_argument("--out", type=Path, default=HERE / "data")
     parser.add_argument("--seed", type=int, default=20260201)
     arguments = parser.parse_args()
@@ -137,7 +137,8 @@ def main() -> None:
             row: dict[str, object] = {
                 "case_id": case_id, "patient_id": p.patient_id, "site": plan.site, "sex": p.sex, "age": p.age,
                 "age_band": p.age_band, "maker": plan.vendor.manufacturer, "kernel": plan.kernel.name,
-                "kind": "patient", "archive": archive, "acquisition_date": f"{plan.date[:4]}-{plan.date[4:6]}-{plan.date[6:]}",
+                "kind": "patient", "archive": archive,
+                "acquisition_date": f"{plan.date[:4]}-{plan.date[4:6]}-{plan.date[6:]}",
                 **scene.notes, **paths,
             }  # fmt: skip
             for name in ("uniform", "lesion", "body"):

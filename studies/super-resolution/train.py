@@ -14,6 +14,7 @@ import argparse
 import csv
 import hashlib
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,11 @@ class Bicubic(torch.nn.Module):
 class Finer(torch.nn.Module):
     """Images in HU, (batch, 1, height, width), in; twice the pixels out, in HU."""
 
-    def __init__(self, width: int = 32, depth: int = 5) -> None:
+    def __init__(self, width: int = 24, depth: int = 5) -> None:
         super().__init__()
         sizes = [1, *[width] * depth]
         self.body = torch.nn.ModuleList(
-            torch.nn.Conv2d(a, b, 3, padding=1, padding_mode="replicate")
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            torch.nn.Conv2d(a, b, 3, padding=1, padding_mode="replicate") for a, b in pairwise(sizes)
         )
         self.last = torch.nn.Conv2d(width, 4, 3, padding=1, padding_mode="replicate")
         torch.nn.init.zeros_(self.last.weight)  # training starts at the interpolation
@@ -117,8 +117,8 @@ def train(inputs: torch.Tensor, targets: torch.Tensor, steps: int) -> Finer:
 def main() -> None:
     """Make the training images, train, and write both models, their digests and the training manifest."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--patients", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=900)
     arguments = parser.parse_args()
     inputs, targets, manifest = training_images(arguments.patients)
     interpolated = Bicubic()(inputs[:, None])[:, 0]
