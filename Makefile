@@ -11,7 +11,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml .ci/setup
 	sh .ci/setup
 
 demo: $(VENV)/.ready
-	sh studies/low-dose-ct/demo.sh
+	sh studies/demo.sh low-dose-ct
 
 # A PACS, a database, a browser and checkers that tests use; only `make test` needs them.
 $(VENV)/.services: .ci/services $(VENV)/.ready

@@ -1,6 +1,6 @@
 #!/bin/sh
 # After the demonstration of studies/low-dose-ct: a harmless software update, and a fourth manufacturer with a sharper kernel.
-# Everything is simulated. Run studies/low-dose-ct/demo.sh first; safe to repeat (every call adds a record).
+# Everything is simulated. Run `sh studies/demo.sh low-dose-ct` first; safe to repeat (every call adds a record).
 set -eu
 cd "$(dirname "$0")/../.."
 VENV="${VENV:-.venv}"
@@ -12,7 +12,7 @@ v() { echo; echo "\$ validation $*"; "$VENV/bin/validation" "$@"; }
 allow() { code=0; v "$@" || code=$?; echo "exit code $code"; [ "$code" -le 1 ] || exit "$code"; }
 
 baseline=$(ls -d "$study"/runs/*/ 2>/dev/null | sort -t_ -k2 | head -n 1)
-[ -n "$baseline" ] || { echo "no baseline: run studies/low-dose-ct/demo.sh first" >&2; exit 2; }
+[ -n "$baseline" ] || { echo "no baseline: run sh studies/demo.sh low-dose-ct first" >&2; exit 2; }
 key="$study/keys/demo.pem"
 
 make_cohort() { # folder, then options of make_data.py

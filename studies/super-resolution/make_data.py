@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=24)
     parser.add_argument("--out", type=Path, default=HERE / "data")
-    parser.add_argument("--seed", type=int, default=20260201)
+    parser.add_argument("--seed", type=int, default=20260202)
     arguments = parser.parse_args()
     begun, out = time.monotonic(), arguments.out
     out.mkdir(parents=True, exist_ok=True)

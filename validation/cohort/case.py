@@ -77,7 +77,7 @@ def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
     first = images[first_name]
     factors = tuple((spec.upsampling or [])[-first.array.ndim :])
     coarse = _coarser(first, factors, first_name == "input", case_id) if factors else first
-    source = spec.arrays
+    source, source_unit = spec.arrays, spec.input_unit
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     masks: dict[str, npt.NDArray[np.bool_]] = {}
     units: dict[str, str] = {}
@@ -109,6 +109,8 @@ def assemble(case_id: str, images: dict[str, Image], spec: CohortSpec) -> Case:
         warnings += [f"{name}: {text}" for text in image.warnings]
         if name.startswith(MASK_PREFIX):
             masks[name.removeprefix(MASK_PREFIX)] = image.array != 0
+        elif name == "input" and source_unit is not None:
+            arrays[name] = image.array
         elif image.unit:
             arrays[name], units[name] = image.array, image.unit
         elif source.unit is None:

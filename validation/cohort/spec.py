@@ -59,6 +59,12 @@ class CohortSpec(BaseModel):
         description="For super-resolution: voxels of the output per voxel of the input, per array axis (slice, row, "
         "column), such as [1, 4, 4]. Inputs are then coarser than all other images by these factors.",
     )
+    input_unit: str | None = Field(
+        default=None,
+        min_length=1,
+        description="For modality translation: unit of the inputs where it is another than that of the outputs, such "
+        "as `a.u.` of MR signal. Inputs are then no comparator, and `arrays.slope` and `intercept` are not applied.",
+    )
     unreadable: Literal["stop", "reject"] = Field(
         default="stop",
         description="`stop` refuses a cohort with an unreadable case; `reject` lists it and the worst case is assumed.",

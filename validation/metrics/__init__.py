@@ -20,6 +20,7 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.imaging.hallucination",
     "validation.metrics.imaging.gamma",
     "validation.metrics.imaging.dose_volume",
+    "validation.metrics.imaging.planned_dose",
     "validation.metrics.imaging.tissue",
     "validation.metrics.imaging.super_resolution",
     "validation.metrics.imaging.translation",

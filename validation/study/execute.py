@@ -43,7 +43,7 @@ from validation.study.generate import open_sets
 from validation.study.judge import judge
 from validation.study.judge_sets import set_sections
 from validation.study.plan import make_plan
-from validation.study.prepare import check_endpoints, require_lock, seal_path, state
+from validation.study.prepare import check_comparators, check_endpoints, require_lock, seal_path, state
 from validation.study.progress import show_progress
 from validation.study.reader_readings import analyse_readings, copy_readings, has_readings
 from validation.study.run import Measured, resolve_device, run_measurements
@@ -108,6 +108,7 @@ def begin(
         reasons.append(f"Only the first {limit} cases were measured.")
     reasons += _uncommitted(study)
     check_endpoints(protocol)
+    check_comparators(study, protocol)
     where = resolve_device(device)
     started = datetime.now(UTC)
     run = study.runs_folder / f"{study.spec.id}_{started:%Y%m%dT%H%M%SZ}_{secrets.token_hex(4)}"

@@ -9,12 +9,13 @@ from typing import Any
 from validation.cohort.open import open_cohort
 from validation.cohort.quality import check_expectation_names
 from validation.cohort.seal import seal
-from validation.errors import DataProblem, IntegrityProblem
+from validation.errors import DataProblem, IntegrityProblem, ProtocolProblem
 from validation.evidence.events import COHORT_OPENED, Event, append_event, read_events
 from validation.protocol import lock as locks
 from validation.protocol.claims import Finding, warnings
 from validation.protocol.load import load_protocol
 from validation.protocol.schema import Protocol
+from validation.registry import get_metric
 from validation.study.endpoints import check_endpoint, sample_size
 from validation.study.judge_sets import check_set_endpoint
 from validation.study.plan import make_plan, measures_sets
@@ -60,6 +61,21 @@ def _underpowered(protocol: Protocol) -> list[Finding]:
             )
             found.append(Finding("POWER", place, text, "Plan more patients, or correct the assumptions."))
     return found
+
+
+def check_comparators(study: Study, protocol: Protocol) -> None:
+    """Refuse an endpoint that compares outputs with inputs of another unit."""
+    if study.spec.cohort.input_unit is None:
+        return
+    for endpoint in protocol.endpoints:
+        if endpoint.comparator == "input" or "input" in get_metric(endpoint.metric.name).roles:
+            raise ProtocolProblem(
+                "the input is in another unit than the output and cannot be compared with it.",
+                code="PROT-030",
+                where=f"endpoints[{endpoint.id}]",
+                why=f"study.yaml says that inputs are in {study.spec.cohort.input_unit!r}.",
+                action="Compare with the reference or a baseline.",
+            )
 
 
 def check_endpoints(protocol: Protocol) -> None:

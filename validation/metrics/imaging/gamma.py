@@ -9,7 +9,6 @@ reference (global) or of the dose at r (local). All voxels above the cut-off are
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from validation.errors import UsageProblem
 from validation.metrics.imaging.batches import checked_mask, checked_pair
+from validation.metrics.imaging.kept import Kept
 from validation.metrics.imaging.regions import checked_spacing
 from validation.registry import Direction, metric
 
@@ -27,6 +27,7 @@ REFERENCE = "Low 1998, doi:10.1118/1.598248; AAPM TG-218, doi:10.1002/mp.12810"
 ORACLE = "gamma_dvh.json (pymedphys 0.41); direct search on small grids; closed forms"
 OUTSIDE = 1e9  # dose beyond the grid: so far off that no displacement there is ever nearest
 BLOCK = 1 << 22  # interpolated doses held at a time
+LIMIT = 2.0  # gamma beyond which the mean does not look
 SHELLS = 10  # distance shells per distance criterion
 
 
@@ -162,67 +163,13 @@ def _on_cpu(
     return torch.from_numpy(found)
 
 
-class _Last:
-    """The map that was computed last, kept because pass rate and mean are often asked of the same doses.
-
-    Doses are recognised by identity and version, so that a change in place is seen; they are not kept alive.
-    """
-
-    def __init__(self) -> None:
-        self._doses: tuple[tuple[weakref.ref[Tensor], int], ...] = ()
-        self._rule: dict[str, float] = {}
-        self._mask: Tensor | None = None
-        self._spacing: Tensor | None = None
-        self._gammas: list[Tensor] = []
-
-    def keep(
-        self, doses: tuple[Tensor, Tensor], others: tuple[Tensor | None, Tensor], rule: dict[str, float],
-        gammas: list[Tensor],
-    ) -> None:  # fmt: skip
-        """Remember a map with what it was computed from; ``others`` are mask and spacing."""
-        self._doses = tuple((weakref.ref(dose), dose._version) for dose in doses)
-        self._mask, self._spacing = (None if other is None else other.clone() for other in others)
-        self._rule, self._gammas = rule, gammas
-
-    def find(
-        self, doses: tuple[Tensor, Tensor], others: tuple[Tensor | None, Tensor], rule: dict[str, float]
-    ) -> list[Tensor] | None:
-        """Return the map of these doses if its limit is at least the one that is asked for."""
-        same = [kept() is dose and v == dose._version for (kept, v), dose in zip(self._doses, doses, strict=False)]
-        same += [_equal(a, b) for a, b in zip((self._mask, self._spacing), others, strict=True)]
-        if not self._doses or not all(same):
-            return None
-        fits = all(self._rule[key] == value for key, value in rule.items() if key != "limit")
-        return self._gammas if fits and self._rule["limit"] >= rule["limit"] else None
-
-
-def _equal(first: Tensor | None, second: Tensor | None) -> bool:
-    if first is None or second is None:
-        return first is second
-    return torch.equal(first, second)
-
-
-_last = _Last()
+_maps: Kept[list[Tensor]] = Kept()
 
 
 def _gammas(
     output: Tensor, reference: Tensor, mask: Tensor | None, spacing_mm: Tensor, rule: dict[str, float], enough: float
 ) -> list[Tensor]:
-    """Return the gamma indices of the counted voxels of every case, from memory where they were just computed."""
-    if output.is_inference() or reference.is_inference():  # such tensors have no version
-        return _computed(output, reference, mask, spacing_mm, rule, enough)
-    doses, others = (output, reference), (mask, spacing_mm)
-    found = _last.find(doses, others, rule)
-    if found is None:
-        found = _computed(output, reference, mask, spacing_mm, rule, enough)
-        if not enough:
-            _last.keep(doses, others, rule, found)
-    return found
-
-
-def _computed(
-    output: Tensor, reference: Tensor, mask: Tensor | None, spacing_mm: Tensor, rule: dict[str, float], enough: float
-) -> list[Tensor]:
+    """Return the gamma indices of the counted voxels of every case."""
     output, reference = checked_pair(output, reference)
     mask = checked_mask(mask, reference)
     spacing = checked_spacing(spacing_mm, output)
@@ -317,9 +264,11 @@ def gamma_pass_rate(
     Tensor
         ``(B,)``, in per cent.
     """
-    limit = 1.0 + 1.0 / max(interpolation, 1)
-    rule = _rule(dose_percent, distance_mm, local, cutoff_percent, interpolation, limit)
-    gammas = _gammas(output, reference, mask, spacing_mm, rule, enough=1.0)
+    full = _rule(dose_percent, distance_mm, local, cutoff_percent, interpolation, LIMIT)
+    gammas = _maps.find((output, reference), (mask, spacing_mm), tuple(full.values()))  # as gamma_mean left it
+    if gammas is None:
+        short = {**full, "limit": 1.0 + 1.0 / interpolation}
+        gammas = _gammas(output, reference, mask, spacing_mm, short, enough=1.0)
     shares = [100 * float((g <= 1 + 1e-6).to(torch.float64).mean()) if len(g) else torch.nan for g in gammas]
     return torch.tensor(shares, dtype=torch.float64, device=output.device)
 
@@ -345,7 +294,7 @@ def gamma_mean(
     local: bool = False,
     cutoff_percent: float = 10.0,
     interpolation: int = 10,
-    limit: float = 2.0,
+    limit: float = LIMIT,
 ) -> Tensor:
     """Mean gamma index of the voxels above the cut-off; values above ``limit`` count as ``limit``.
 
@@ -354,6 +303,11 @@ def gamma_mean(
     Undefined (NaN) when no voxel lies above the cut-off and in the mask.
     """
     rule = _rule(dose_percent, distance_mm, local, cutoff_percent, interpolation, limit)
-    gammas = _gammas(output, reference, mask, spacing_mm, rule, enough=0.0)
+    gammas = _maps.get(
+        (output, reference),
+        (mask, spacing_mm),
+        tuple(rule.values()),
+        lambda: _gammas(output, reference, mask, spacing_mm, rule, enough=0.0),
+    )
     means = [float(g.mean()) if len(g) else torch.nan for g in gammas]
     return torch.tensor(means, dtype=torch.float64, device=output.device)

@@ -5,6 +5,7 @@ A mean over the whole body hides an error in one tissue: bone is a tenth of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from validation.errors import UsageProblem
 from validation.metrics.imaging.batches import checked_mask, checked_pair, counted, mean_over_voxels
+from validation.metrics.imaging.dose_engine import DENSITY, electron_density
 from validation.metrics.imaging.regions import checked_spacing
 from validation.registry import Direction, Kind, metric
 
@@ -57,6 +59,56 @@ def tissue_hu_error(
     min_voxels
         Least size of a class.
     """
+    output, reference = checked_pair(output, reference)
+    return _by_tissue(output, reference, reference, checked_mask(mask, reference), edges, names, min_voxels)
+
+
+@metric(
+    "tissue_density_error",
+    unit="1",
+    direction=Direction.ZERO,
+    roles=("output", "reference"),
+    optional_roles=("mask",),
+    kind=Kind.VECTOR,
+    reference=REFERENCE,
+    oracle="NumPy (interp) by class",
+    family="imaging",
+)
+def tissue_density_error(
+    output: Tensor,
+    reference: Tensor,
+    mask: Tensor | None = None,
+    *,
+    density: tuple[tuple[float, float], ...] = DENSITY,
+    edges: tuple[float, ...] = (-200.0, 200.0),
+    names: tuple[str, ...] = ("air", "soft tissue", "bone"),
+    min_voxels: int = 10,
+) -> dict[str, Tensor]:
+    """Mean error and mean absolute error of relative electron density, in each tissue class of the reference.
+
+    CT numbers of both images go through the electron-density curve of the treatment planning system first: what
+    counts for the dose. Classes are intervals of the reference's HU. Components ``ME bone``, ``MAE bone``, ...
+
+    Undefined (NaN) when a class has fewer than ``min_voxels`` voxels.
+
+    Parameters
+    ----------
+    output, reference, mask, edges, names, min_voxels
+        As :func:`tissue_hu_error`.
+    density
+        Pairs of HU and relative electron density, by rising HU. The default is an example.
+    """
+    output, reference = checked_pair(output, reference)
+    curve = tuple((float(hu), float(rho)) for hu, rho in density)
+    densities = [electron_density(image, curve) for image in (output, reference)]
+    return _by_tissue(*densities, reference, checked_mask(mask, reference), edges, names, min_voxels)
+
+
+def _by_tissue(
+    output: Tensor, reference: Tensor, hu: Tensor, body: Tensor | None, edges: Sequence[float], names: Sequence[str],
+    min_voxels: int,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return mean and mean absolute difference in the classes of ``hu``."""
     limits = (-float("inf"), *edges, float("inf"))
     if list(edges) != sorted(set(edges)) or len(names) != len(edges) + 1 or len(set(names)) != len(names):
         raise UsageProblem(
@@ -65,11 +117,9 @@ def tissue_hu_error(
             where="edges, names",
             action="Give rising limits in HU and one name more than limits.",
         )
-    output, reference = checked_pair(output, reference)
-    body = checked_mask(mask, reference)
     found: dict[str, Tensor] = {}
     for name, (low, high) in zip(names, pairwise(limits), strict=True):
-        tissue = (reference >= low) & (reference < high)
+        tissue = (hu >= low) & (hu < high)
         if body is not None:
             tissue &= body
         enough = (counted(tissue) >= min_voxels).to(output.device)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from validation.errors import ModelProblem, UsageProblem
 from validation.estimate import Estimate
-from validation.metrics.imaging.batches import checked_image, checked_pair
+from validation.metrics.imaging.batches import checked_image, checked_mask, checked_pair, mean_over_voxels
 from validation.metrics.imaging.regions import checked_spacing
 from validation.registry import Direction, metric
 from validation.statistics.means import mean, paired_mean_difference
@@ -95,6 +95,36 @@ def _edges(image: Tensor) -> Tensor:
             shape[axis] = n
             size = size * torch.hann_window(n + 2, False, dtype=torch.float64, device=image.device)[1:-1].reshape(shape)
     return size
+
+
+@metric(
+    "input_difference",
+    unit="HU",
+    direction=Direction.NONE,
+    roles=("output", "input"),
+    optional_roles=("mask",),
+    reference="Chu 2017, arXiv:1712.02950 (CycleGAN, a master of steganography)",
+    oracle="NumPy; a pair of translations that hides its input",
+    family="imaging",
+)
+def input_difference(output: Tensor, input: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Root mean square difference of output and input, such as of a cycle of two translations and where it began.
+
+    For the test of hidden information: the model of the study is the whole cycle, the baseline the same cycle with
+    faint noise added between its two translations. An honest way back loses hardly anything by the noise; one that
+    reads a hidden pattern loses what the pattern held. :func:`cycle_steganography` does the same on arrays.
+
+    Undefined (NaN) when the mask is empty.
+
+    Parameters
+    ----------
+    output, input
+        ``(B, H, W)`` or ``(B, D, H, W)``, in one unit.
+    mask
+        Where voxels count, same shape; everywhere if absent.
+    """
+    output, began = checked_pair(output, input)
+    return mean_over_voxels(output, checked_mask(mask, output), minus=began, power="square").sqrt()
 
 
 def cycle_steganography(

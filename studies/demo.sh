@@ -1,14 +1,15 @@
 #!/bin/sh
-# The whole way on simulated data: make the cohort, lock, seal, run, verify. Safe to repeat.
+# The whole way of one demonstration: make its data, lock, seal, run, verify. Safe to repeat.
+#   sh studies/demo.sh super-resolution
 set -eu
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 VENV="${VENV:-.venv}"
-study=studies/low-dose-ct
+study="studies/${1:?name a study with make_data.py, such as super-resolution}"
 export VALIDATION_ACTOR="Demonstration"
 v() { echo; echo "\$ validation $*"; "$VENV/bin/validation" "$@"; }
 
 if [ ! -f "$study/data/cases.csv" ]; then
-  echo "making the simulated cohort (about two minutes)"
+  echo "making the simulated cohort"
   "$VENV/bin/python" "$study/make_data.py"
 fi
 [ -f "$study/keys/demo.pem" ] || v keygen demo --out "$study/keys"
