@@ -94,7 +94,7 @@ def main() -> None:
     path = HERE / "model" / "translator.ts"
     path.parent.mkdir(exist_ok=True)
     with torch.no_grad():
-        torch.jit.script(model.eval()).save(str(path))
+        torch.jit.trace(model.eval(), inputs[:2]).save(str(path))
     print(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
 

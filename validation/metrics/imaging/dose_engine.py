@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from validation.errors import DataProblem, UsageProblem
+from validation.errors import UsageProblem
 from validation.metrics.imaging.regions import centroid
 
 REFERENCE = "Bortfeld, Schlegel and Rhein 1993, Med Phys 20(2):311-318"
@@ -170,21 +170,7 @@ def _sampled(volume: Tensor, points: Tensor, size: Tensor) -> Tensor:
 
 
 def dose(image: Tensor, spacing: Tensor, plan: Plan, curve: tuple[tuple[float, float], ...] = DENSITY) -> Tensor:
-    """Return the dose of a plan on an image ``(D, H, W)`` in HU, in per cent of the dose at the reference point.
-
-    Raises
-    ------
-    DataProblem
-        MET-010 if the image is no volume.
-    """
-    if image.ndim != 3:
-        raise DataProblem(
-            f"the dose is calculated on volumes, and the image has shape {tuple(image.shape)}.",
-            code="MET-010",
-            where="image",
-            why="Beams cross the slices and have a width across them.",
-            action="Give whole series as cases.",
-        )
+    """Return the dose of a plan on an image ``(D, H, W)`` in HU, in per cent of the dose at the reference point."""
     density = electron_density(image, curve)
     device = density.device
     grid = torch.stack(

@@ -59,9 +59,9 @@ def _compiled() -> Callable[..., None]:
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(_walk)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, cache=True)(_walk)
     except RuntimeError:  # no folder that a cache could be written to
-        return numba.njit(nogil=True)(_walk)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(_walk)
 
 
 def _walk(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from validation.errors import UsageProblem
+from validation.errors import DataProblem, UsageProblem
 from validation.metrics.imaging.batches import checked_image, checked_mask, checked_pair
 from validation.metrics.imaging.dose_engine import DENSITY, REFERENCE, checked_beams, dose, plan_for
 from validation.metrics.imaging.dose_volume import dose_volume_points
@@ -38,6 +38,14 @@ def planned_dose(
 
     def compute() -> Tensor:
         seen = checked_image(image)
+        if seen.ndim != 4:
+            raise DataProblem(
+                f"the dose is calculated on volumes, and the image has shape {tuple(image.shape[1:])}.",
+                code="MET-010",
+                where="image",
+                why="Beams cross the slices and have a width across them.",
+                action="Give whole series as cases.",
+            )
         inside = checked_mask(target, seen, role="target_mask")
         spacing = checked_spacing(spacing_mm, seen)
         found = []
@@ -203,11 +211,11 @@ def planned_gamma_pass_rate(
         As :func:`gamma_pass_rate`.
     """
     checked_pair(output, reference)
-    doses = [
+    first, second = (
         planned_dose(image, target_mask, spacing_mm, gantry_degrees, margin_mm, density)
         for image in (output, reference)
-    ]
+    )
     return gamma_pass_rate(
-        *doses, mask, spacing_mm=spacing_mm, dose_percent=dose_percent, distance_mm=distance_mm, local=local,
+        first, second, mask, spacing_mm=spacing_mm, dose_percent=dose_percent, distance_mm=distance_mm, local=local,
         cutoff_percent=cutoff_percent,
     )  # fmt: skip

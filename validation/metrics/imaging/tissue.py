@@ -100,8 +100,8 @@ def tissue_density_error(
     """
     output, reference = checked_pair(output, reference)
     curve = tuple((float(hu), float(rho)) for hu, rho in density)
-    densities = [electron_density(image, curve) for image in (output, reference)]
-    return _by_tissue(*densities, reference, checked_mask(mask, reference), edges, names, min_voxels)
+    first, second = electron_density(output, curve), electron_density(reference, curve)
+    return _by_tissue(first, second, reference, checked_mask(mask, reference), edges, names, min_voxels)
 
 
 def _by_tissue(

@@ -54,9 +54,9 @@ def _compiled() -> Callable[..., None]:
     import numba
 
     try:
-        return numba.njit(nogil=True, cache=True)(_walk)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, cache=True)(_walk)
     except RuntimeError:  # no folder that a cache could be written to
-        return numba.njit(nogil=True)(_walk)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(_walk)
 
 
 def _walk(surface: Any, places: Any, steps: Any, length: Any, found: Any) -> None:

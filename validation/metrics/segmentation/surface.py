@@ -75,12 +75,12 @@ def surface_distances(output: Tensor, reference: Tensor, spacing: Tensor) -> tup
     # the box holds one empty voxel around both masks, or ends at the border of the image, which counts as outside
     first, second = surface(output[tuple(box)]), surface(reference[tuple(box)])
     distances = []
-    for own, other in ((first, second), (second, first)):
-        points = own.nonzero()
+    for edge, opposite in ((first, second), (second, first)):
+        points = edge.nonzero()
         distance = torch.zeros(points.shape[0], dtype=torch.float64, device=output.device)
-        apart = ~other[own]
+        apart = ~opposite[edge]
         if bool(apart.any()):
-            distance[apart] = _nearest(points[apart], other, spacing)
+            distance[apart] = _nearest(points[apart], opposite, spacing)
         distances.append(distance)
     return distances[0], distances[1]
 
