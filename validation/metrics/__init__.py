@@ -54,6 +54,7 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.generative.memorisation",
     "validation.metrics.generative.diversity",
     "validation.metrics.generative.features",
+    "validation.metrics.generative.augmentation",
     "validation.metrics.detection.discrimination",
     "validation.metrics.detection.calibration",
     "validation.metrics.detection.froc",
