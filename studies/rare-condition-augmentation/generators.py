@@ -15,7 +15,7 @@ from torch.nn import functional
 CLASSES = len(CONDITIONS)
 LATENT = 16
 BATCH = 64
-STEPS = {"vae": 500, "gan": 500, "diffusion": 700}
+STEPS = {"vae": 300, "gan": 400, "diffusion": 500}
 FAMILIES = tuple(STEPS)
 NOISE_STEPS = 12
 
@@ -34,6 +34,7 @@ class VAE(nn.Module):
             latent_size=LATENT,
             channels=(16, 32),
             strides=(2, 2),
+            use_sigmoid=False,
         )
         self.register_buffer("centre", torch.zeros(CLASSES, LATENT))
         self.register_buffer("spread", torch.ones(CLASSES, LATENT))
@@ -83,9 +84,8 @@ class GAN(nn.Module):
         """Train against a discriminator that sees the class as further channels."""
         from monai.networks.nets import Discriminator
 
-        critic = Discriminator(
-            (1 + CLASSES, SIZE, SIZE), channels=(16, 32), strides=(2, 2), num_res_units=0, last_act=None
-        )
+        shape = (1 + CLASSES, SIZE, SIZE)
+        critic = Discriminator(shape, channels=(16, 32), strides=(2, 2), num_res_units=0, last_act=None)
         own = torch.optim.Adam(self.network.parameters(), lr=1e-3, betas=(0.5, 0.99))
         other = torch.optim.Adam(critic.parameters(), lr=5e-4, betas=(0.5, 0.99))
         for x, label in batches(images, labels, STEPS["gan"]):
@@ -101,7 +101,7 @@ class GAN(nn.Module):
 
 
 class Diffusion(nn.Module):
-    """A diffusion model on MONAI's U-Net with the class and the noise level as channels, sampled in few steps (DDIM)."""
+    """A diffusion model on MONAI's U-Net, told class and noise level by channels, sampled in few steps (DDIM)."""
 
     def __init__(self) -> None:
         super().__init__()

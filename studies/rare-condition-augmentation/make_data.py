@@ -30,7 +30,7 @@ from simulation import CONDITIONS, GROUPS, PER_PATIENT, RARE, draw
 SEEDS = (1, 2, 3, 4, 5)
 RATIOS = (1.0, 4.0, 16.0)
 SYNTHETIC_PER_CLASS = 160
-TASK_STEPS, TASK_BATCH = 150, 48
+TASK_STEPS, TASK_BATCH = 120, 40
 
 
 def labels_of(rows: list[dict[str, object]]) -> Tensor:

@@ -64,10 +64,7 @@ def _patch(rng: np.random.Generator, condition: str, level: float, *, soft: bool
     stretch = rng.uniform(0.8, 1.25)
     distance = np.hypot((y - row) * stretch, (x - column) / stretch)
     inside = 1 / (1 + np.exp((distance - radius) / 0.8))
-    if condition == "cyst":
-        lesion = -rng.uniform(25, 45) * inside
-    else:
-        lesion = rng.uniform(20, 40) * inside
+    lesion = inside * (-rng.uniform(0, 30) if condition == "cyst" else rng.uniform(5, 40))
     if condition == "ring":
         lesion -= rng.uniform(20, 35) / (1 + np.exp((distance - 0.55 * radius) / 0.8))
     noise = torch.from_numpy(rng.normal(0, 1, (1, 1, SIZE + 8, SIZE + 8))).float()

@@ -7,7 +7,7 @@ known by keyed pseudonyms only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,28 @@ SUBJECT = "subject_id"
 """The column of an event stream that names the patient, whatever it is called in the file (as in MEDS)."""
 
 
+class ExtractSpec(BaseModel):
+    """How images of a set become features: radiomic ones, which need no weights, or those of a network of the user."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    network: str | None = Field(
+        default=None,
+        description="TorchScript (.ts, .pt) or ONNX (.onnx): takes (n, 1, rows, columns), returns (n, d).",
+    )
+    low: float | None = Field(default=None, description="For radiomic features: lowest intensity of the bins.")
+    high: float | None = Field(default=None, description="For radiomic features: highest intensity of the bins.")
+    bins: int = Field(default=32, ge=2, le=256, description="For radiomic features: number of grey levels.")
+    offset: float = Field(default=0.0, description="For a network: image intensity that it sees as 0.")
+    scale: float = Field(default=1.0, gt=0, description="For a network: image intensity per unit of the network.")
+
+    @model_validator(mode="after")
+    def _one(self) -> ExtractSpec:
+        radiomic = self.low is not None and self.high is not None and self.low < self.high
+        if radiomic == (self.network is not None):
+            raise ValueError("features come from a `network`, or are radiomic with `low` below `high`")
+        return self
+
+
 class SetSpec(BaseModel):
     """One data set: a table with a row per patient, a stream of events, or an array of features."""
 
@@ -38,21 +60,29 @@ class SetSpec(BaseModel):
     table: str | None = Field(default=None, description="CSV or Parquet with one row per patient.")
     events: str | None = Field(default=None, description="CSV or Parquet with one row per event (subject, time, code).")
     features: str | None = Field(default=None, description="NPY, or NPZ with the key after a colon: one row per case.")
+    images: str | None = Field(
+        default=None,
+        description="Images whose features are made in the run: NPY, or NPZ with the key after a colon, (n, rows, "
+        "columns) or (n, slices, rows, columns); `table` has one row per image (patient, condition).",
+    )
+    extract: ExtractSpec | None = Field(default=None, description="For `images`: how they become features.")
     patient: str = Field(default="patient_id", description="Column that names the patient; never measured.")
     drop: list[str] = Field(default_factory=list, description="Further columns that are not measured.")
 
     @model_validator(mode="after")
     def _one(self) -> SetSpec:
         if sum(x is not None for x in (self.table, self.events, self.features)) != 1:
-            raise ValueError("a data set is named by exactly one of `table`, `events` and `features`")
+            raise ValueError(
+                "a data set is named by exactly one of `table`, `events` and `features` (`images` go with a `table`)"
+            )
+        if (self.images is None) != (self.extract is None) or (self.images is not None and self.table is None):
+            raise ValueError("`images`, `extract` and a `table` with one row per image go together")
         return self
 
     @property
     def path(self) -> str:
         """The file, relative to the study folder."""
-        named = self.table or self.events or self.features or ""
-        cut = named.lower().find(".npz:")
-        return named if cut < 0 else named[: cut + 4]
+        return _file(self.table or self.events or self.features or "")
 
 
 class DataSpec(BaseModel):
@@ -65,6 +95,11 @@ class DataSpec(BaseModel):
     def files(self, root: Path) -> dict[str, Path]:
         """Return every file by what it is: ``set train``, ``dictionary``."""
         found = {f"set {name}": root / spec.path for name, spec in self.sets.items()}
+        for name, spec in self.sets.items():
+            if spec.images is not None:
+                found[f"images of {name}"] = root / _file(spec.images)
+            if spec.extract is not None and spec.extract.network is not None:
+                found[f"features of {name}"] = root / spec.extract.network
         return found | ({"dictionary": root / self.dictionary} if self.dictionary else {})
 
 
@@ -75,12 +110,14 @@ class DataSet:
     Attributes
     ----------
     name, kind
-        Name in the study; ``table``, ``events`` or ``features``.
+        Name in the study; ``table``, ``events``, ``features`` or ``images``.
     data
         The table without identifiers (an event stream keeps its subjects), or the array.
     patients
         Keyed pseudonym of each row's patient (event stream: of each history, in order of first appearance); empty where
         rows name none (synthetic records).
+    images, extract
+        For ``images``: the array, one image per row of ``data``, and how it becomes features.
     sha256
         Of the file, or of the generator's table as CSV; empty for the cohort, which its own seal covers.
     """
@@ -91,6 +128,8 @@ class DataSet:
     patients: tuple[str, ...] = ()
     sha256: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict)
+    images: npt.NDArray[np.float32] | None = None
+    extract: ExtractSpec | None = None
 
     @property
     def n_patients(self) -> int:
@@ -162,6 +201,11 @@ class DataSets:
             self._read[name] = self._open(name)
         return self._read[name]
 
+    def prepared(self, name: str, prepare: Callable[[DataSet, Path], DataSet]) -> DataSet:
+        """Return a set after a step that is made once and then kept, such as the features of its images."""
+        self._read[name] = prepare(self[name], self._root)
+        return self._read[name]
+
     def _open(self, name: str) -> DataSet:
         spec = self._spec.sets.get(name)
         if spec is None:
@@ -186,7 +230,25 @@ class DataSets:
         if name == HOLDOUT and patients:
             keep = [p in self._eligible_patients() for p in patients]
             frame, patients = frame[keep], tuple(p for p, k in zip(patients, keep, strict=True) if k)
+        if spec.images is not None:
+            return self._images(name, spec, frame.reset_index(drop=True), patients)
         return DataSet(name=name, kind="table", data=self._typed(name, frame), patients=patients, sha256=_sha(path))
+
+    def _images(self, name: str, spec: SetSpec, rows: pd.DataFrame, patients: tuple[str, ...]) -> DataSet:
+        """Return a set of images with the facts of each row."""
+        images = read_images(self._root, spec.images or "")
+        if len(images) != len(rows):
+            raise DataProblem(
+                f"the set has {len(images)} images and {len(rows)} rows.",
+                code="COH-085",
+                where=f"{name}: {spec.images}",
+                action="Give one row per image, in the same order.",
+            )
+        facts = {"table_sha256": _sha(self._root / spec.path)}
+        return DataSet(
+            name=name, kind="images", data=rows, patients=patients, sha256=_sha(self._root / _file(spec.images or "")),
+            origin=facts, images=images, extract=spec.extract,
+        )  # fmt: skip
 
     def _events(self, name: str, spec: SetSpec, frame: pd.DataFrame, path: Path) -> DataSet:
         """Return an event stream, its subjects replaced by pseudonyms; the holdout is that of eligible patients."""
@@ -224,32 +286,51 @@ def read_features(root: Path, name: str) -> npt.NDArray[np.float64]:
     DataProblem
         COH-082 if it cannot be read, is not a table of finite numbers, or has no rows.
     """
+    return _array(root, name, (2,), "Save an array of shape (cases, features): x.npy or x.npz:key.").astype("float64")
+
+
+def read_images(root: Path, name: str) -> npt.NDArray[np.float32]:
+    """Read images, ``(n, rows, columns)`` or ``(n, slices, rows, columns)``, from NPY or ``file.npz:key``.
+
+    Raises
+    ------
+    DataProblem
+        COH-082, as for features.
+    """
+    return _array(root, name, (3, 4), "Save an array (images, rows, columns): x.npy or x.npz:key.").astype("float32")
+
+
+def _array(root: Path, name: str, axes: tuple[int, ...], action: str) -> npt.NDArray[Any]:
     import numpy as np
 
     from validation.dicom.arrays import check_npy, check_npz
 
     def refuse(what: str) -> DataProblem:
-        return DataProblem(
-            what, code="COH-082", where=name, action="Save an array of shape (cases, features): x.npy or x.npz:key."
-        )
+        return DataProblem(what, code="COH-082", where=name, action=action)
 
-    cut = name.lower().find(".npz:")
+    path = root / _file(name)
     try:
-        if cut < 0:
-            check_npy(root / name)
-            array = np.load(root / name, allow_pickle=False)
+        if path.name == Path(name).name:
+            check_npy(path)
+            array = np.load(path, allow_pickle=False)
         else:
-            file, key = root / name[: cut + 4], name[cut + 5 :]
-            check_npz(file, key)
-            with np.load(file, allow_pickle=False) as archive:
+            key = name[len(_file(name)) + 1 :]
+            check_npz(path, key)
+            with np.load(path, allow_pickle=False) as archive:
                 array = archive[key]
     except (ValueError, OSError, EOFError, KeyError) as error:
         raise refuse(f"the array cannot be read ({type(error).__name__}).") from None
-    if array.ndim != 2 or not len(array) or not np.issubdtype(array.dtype, np.number):
+    if array.ndim not in axes or not len(array) or not np.issubdtype(array.dtype, np.number):
         raise refuse(f"the array has shape {array.shape} and type {array.dtype}.")
     if not np.isfinite(array).all():
         raise refuse("the array holds values that are not finite numbers.")
-    return np.asarray(array, dtype=np.float64)
+    return np.asarray(array)
+
+
+def _file(name: str) -> str:
+    """Return the file of a name such as ``file.npz:key``."""
+    cut = name.lower().find(".npz:")
+    return name if cut < 0 else name[: cut + 4]
 
 
 def _sha(path: Path) -> str:

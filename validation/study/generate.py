@@ -88,20 +88,22 @@ def _write_lineage(made: DataSet, generator: Sampler, seed: int | None, key: byt
     if made.kind == "features":
         return
     frame: Any = made.data
-    if made.kind == "events":
+    if made.images is not None:
+        records = [image.tobytes() for image in made.images]
+    elif made.kind == "events":
         groups = frame.groupby(SUBJECT, sort=False)
-        texts = [part.drop(columns=SUBJECT).to_csv(index=False, header=False) for _, part in groups]
+        records = [part.drop(columns=SUBJECT).to_csv(index=False, header=False).encode() for _, part in groups]
     else:
-        texts = frame.to_csv(index=False, header=False, lineterminator="\n").splitlines()
+        records = frame.to_csv(index=False, header=False, lineterminator="\n").encode().splitlines()
     table = pd.DataFrame(
         {
-            "record": range(1, len(texts) + 1),
+            "record": range(1, len(records) + 1),
             "set": made.name,
-            "digest": [hmac.digest(key, text.encode(), "sha256").hex()[:32] for text in texts],
+            "digest": [hmac.digest(key, record, "sha256").hex()[:32] for record in records],
             "generator": generator.spec.name,
             "version": generator.spec.version,
             "generator_sha256": generator.sha256 or "",
-            "seed": pd.array([seed] * len(texts), dtype="Int64"),
+            "seed": pd.array([seed] * len(records), dtype="Int64"),
             "source_sha256": made.sha256,
         }
     )

@@ -20,6 +20,7 @@ from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.registry import Metric
 from validation.study.plan import Plan, SetTask
+from validation.study.set_features import with_features
 
 FOLDER = "measurements/sets"
 SCHEMA = "validation.set-measurement/1"
@@ -77,7 +78,10 @@ def measure_set(task: SetTask, plan: Plan, sets: DataSets) -> dict[str, Any]:
         "error": "",
     }
     try:
-        used = _sets_of(task.metric, task.sets, sets)
+        used = {
+            role: sets.prepared(part.name, with_features)
+            for role, part in _sets_of(task.metric, task.sets, sets).items()
+        }
         record["sets"] = {role: {"name": found.name, **found.describe()} for role, found in used.items()}
         record["rows"] = _rows(task, plan.seed, sets, used)
     except ValidationProblem as problem:
@@ -95,7 +99,7 @@ def _sets_of(metric: Metric, named: Mapping[str, str], sets: DataSets) -> dict[s
         if role in metric.optional_roles and role not in named and name not in sets.names():
             continue
         found[role] = sets[name]
-    if metric.family != "longitudinal" and metric.name != "longitudinal_fidelity":
+    if metric.family not in ("longitudinal", "generative") and metric.name != "longitudinal_fidelity":
         for role, part in found.items():
             if part.kind == "table" and part.patients and part.n_patients < len(part.data):
                 raise DataProblem(
@@ -108,10 +112,17 @@ def _sets_of(metric: Metric, named: Mapping[str, str], sets: DataSets) -> dict[s
     return found
 
 
+def _argument(metric: Metric, part: DataSet) -> Any:
+    """Return a set as a metric sees it; those of generated images take the patients, who are their clusters."""
+    if metric.family != "generative" or part.kind != "table" or not part.patients:
+        return part.data
+    return part.data.assign(patient=list(part.patients))  # type: ignore[union-attr]
+
+
 def _rows(task: SetTask, seed: int, sets: DataSets, used: Mapping[str, DataSet]) -> list[dict[str, Any]]:
     metric = task.metric
     parameters = _parameters(metric, task.parameters, sets, used, seed)
-    arguments = {role: part.data for role, part in used.items()}
+    arguments = {role: _argument(metric, part) for role, part in used.items()}
     any_level = "level" in metric.parameters()
 
     def evaluate(alpha: float, **more: Any) -> list[dict[str, Any]]:

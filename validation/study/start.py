@@ -14,18 +14,6 @@ from validation.protocol.claims import claim_facts
 
 PLACEHOLDER = "REPLACE"
 
-STEPS = """\
-# {study_id}
-
-1. Put the images under `data/` and one row per case into `data/cases.csv` with the columns `case_id`, `patient_id`,
-   `input`, `reference` (paths relative to `data/`: a DICOM folder, `x.dcm`, `x.nii.gz`, `x.npz:key`), demographics.
-2. Fill in `protocol.yaml` and `study.yaml`: replace every text that begins with REPLACE.
-3. `validation check .` lists errors and what a reviewer will ask about.
-4. `validation lock .` fixes the criteria. `validation seal .` fixes the data.
-5. `validation keygen NAME --out keys` makes a signing key; `validation run . --key keys/NAME.pem` makes the record.
-6. A named person reads the documents and decides: `validation sign RUN --key ... --name ... --role ... --meaning ...`.
-"""
-
 
 def begin_study(folder: Path, claim: str) -> list[Path]:
     """Write ``protocol.yaml``, ``study.yaml`` and ``README.md`` into a new or empty folder and return their paths.
@@ -46,9 +34,8 @@ def begin_study(folder: Path, claim: str) -> list[Path]:
     metric = facts["expects"][0]["metrics"][0]
     values: dict[str, Any] = {"study_id": study_id, "claim": claim, "facts": facts, "metric": metric}
     texts = {
-        "protocol.yaml": environment.get_template("protocol.yaml.j2").render(values),
-        "study.yaml": environment.get_template("study.yaml.j2").render(values),
-        "README.md": STEPS.format(study_id=study_id),
+        name: environment.select_template([f"{claim}/{name}.j2", f"{name}.j2"]).render(values)
+        for name in ("protocol.yaml", "study.yaml", "README.md")
     }
     for name in texts:
         if (folder / name).exists():

@@ -14,6 +14,7 @@ from validation.metrics.generative.sets import (
     feature_set,
     patient_groups,
     same_features,
+    scaled_on,
     two_set_interval,
 )
 from validation.registry import Direction, Kind, metric
@@ -32,7 +33,9 @@ SEED = 1
     oracle="distribution.json (SciPy, torchmetrics, MONAI, torch-fidelity)",
     family="generative",
 )
-def frechet_distance(real: Features, synthetic: Features, *, level: float = 0.95) -> Estimate:
+def frechet_distance(
+    real: Features, synthetic: Features, *, standardise: bool = False, level: float = 0.95
+) -> Estimate:
     r"""Fréchet distance of two sets: the Wasserstein distance of the Gaussians with their means and covariances.
 
     .. math:: |\mu_1-\mu_2|^2 + \mathrm{tr}\,\Sigma_1 + \mathrm{tr}\,\Sigma_2 - 2\,\mathrm{tr}(\Sigma_1\Sigma_2)^{1/2}
@@ -45,9 +48,13 @@ def frechet_distance(real: Features, synthetic: Features, *, level: float = 0.95
     ----------
     real, synthetic
         Sets, see :mod:`validation.metrics.generative.sets`.
+    standardise
+        Centre and scale every feature as in the real set, for features of different units (radiomic ones).
     """
     first, second = feature_set(real, role="real"), feature_set(synthetic, role="synthetic")
     same_features(real=first, synthetic=second)
+    if standardise:
+        first, second = scaled_on(first, second)
     groups = GROUPS if first.values.shape[1] <= 256 else 10
     parts = [_moments(s, groups) for s in (first, second)]
     whole = [_gaussian(p.sum(0)) for p in (parts[0], parts[1])]
@@ -93,7 +100,7 @@ def _frechet(first: tuple[Floats, Floats, float], second: tuple[Floats, Floats, 
     oracle="distribution.json (full-sample unbiased MMD2; piq)",
     family="generative",
 )
-def kernel_distance(real: Features, synthetic: Features, *, level: float = 0.95) -> Estimate:
+def kernel_distance(real: Features, synthetic: Features, *, standardise: bool = False, level: float = 0.95) -> Estimate:
     r"""Kernel distance (KID): unbiased squared maximum mean discrepancy with the kernel :math:`(x'y/d + 1)^3`.
 
     Over all pairs, without random subsets, so that the value does not depend on a seed. Pairs of one patient do not
@@ -103,9 +110,13 @@ def kernel_distance(real: Features, synthetic: Features, *, level: float = 0.95)
     ----------
     real, synthetic
         Sets, see :mod:`validation.metrics.generative.sets`.
+    standardise
+        Centre and scale every feature as in the real set, for features of different units (radiomic ones).
     """
     first, second = feature_set(real, role="real"), feature_set(synthetic, role="synthetic")
     same_features(real=first, synthetic=second)
+    if standardise:
+        first, second = scaled_on(first, second)
     groups = [patient_groups(s.patients, GROUPS, seed=SEED) for s in (first, second)]
     blocks = {
         "rr": _kernel_sums(first, first, groups[0], groups[0]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -17,6 +19,7 @@ from validation.metrics.generative.sets import (
     group_jackknife,
     patient_groups,
     same_features,
+    scaled_on,
 )
 from validation.registry import Direction, Kind, metric
 from validation.statistics.proportions import proportion
@@ -112,7 +115,13 @@ def _effective(gram: Floats) -> float:
     family="generative",
 )
 def condition_coverage(
-    real: Features, synthetic: Features, *, k: int = 5, least_share: float = 0.2, level: float = 0.95
+    real: Features,
+    synthetic: Features,
+    *,
+    k: int = 5,
+    least_share: float = 0.2,
+    standardise: bool = False,
+    level: float = 0.95,
 ) -> dict[str, Estimate]:
     """Conditions that are generated at all, and images that look like the condition that was asked for.
 
@@ -123,7 +132,9 @@ def condition_coverage(
       among real images, both as classified; a generator that collapsed to a third of the classes has 1/3;
     - ``fidelity``: share of synthetic images classified as the condition that was asked for (where the synthetic table
       has the column ``condition``);
-    - ``ceiling``: the same share of real images, what the classifier can reach at best.
+    - ``ceiling``: the same share of real images, what the classifier can reach at best;
+    - ``part, <condition>``: the part of a condition among synthetic images over its part among real ones, both as
+      classified; 0 for a lost condition, 1 where the sets agree. Its interval holds the real part fixed.
 
     Parameters
     ----------
@@ -133,9 +144,13 @@ def condition_coverage(
         Neighbours that vote (ties go to the nearer).
     least_share
         Below this share of its real part a condition counts as lost.
+    standardise
+        Centre and scale every feature as in the real set, for features of different units (radiomic ones).
     """
     truth, made = feature_set(real, role="real"), feature_set(synthetic, role="synthetic")
     same_features(real=truth, synthetic=made)
+    if standardise:
+        truth, made = scaled_on(truth, made)
     if truth.conditions is None:
         raise DataProblem(
             "the real table has no column 'condition'.",
@@ -162,7 +177,25 @@ def condition_coverage(
         right = names[asked] == made.conditions
         found["fidelity"] = proportion(right.astype(float), clusters=made.patients, level=level)
     found["ceiling"] = proportion((own == codes).astype(float), clusters=truth.patients, level=level)
+    for number, name in enumerate(names):
+        part = proportion((asked == number).astype(float), clusters=made.patients, level=level)
+        found[f"part, {name}"] = _over(part, float(expected[number]))
     return found
+
+
+def _over(part: Estimate, expected: float) -> Estimate:
+    """Return an estimate divided by a number that is held fixed."""
+
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else value / expected
+
+    return replace(
+        part,
+        value=scaled(part.value),
+        lower=scaled(part.lower),
+        upper=scaled(part.upper),
+        method=f"{part.method}, over the part of real images",
+    )
 
 
 def _votes(

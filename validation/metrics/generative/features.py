@@ -6,8 +6,8 @@ co-occurrence matrix at distance 1 of all directions (merged before normalising)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -142,46 +142,47 @@ def _shape(inside: Tensor) -> list[float]:
     return [float(len(places)), ratio, float(surface(inside).sum() / len(places))]
 
 
-def network_features(path: Path, images: Tensor, *, batch: int = 16) -> np.ndarray:
-    """Return the features ``(n, d)`` that a TorchScript network of the user gives for images ``(n, H, W)``.
+def network_features(
+    network: Callable[[Tensor], object], images: Tensor, *, name: str = "network", batch: int = 16
+) -> np.ndarray:
+    """Return the features ``(n, d)`` that a network of the user gives for images ``(n, H, W)`` or ``(n, D, H, W)``.
 
-    The network takes ``(n, 1, H, W)`` float32 and returns ``(n, d)`` (further axes are averaged). It runs on the CPU,
-    without gradients; nothing is downloaded.
+    Parameters
+    ----------
+    network
+        Takes ``(n, 1, H, W)`` (or volumes) float32 and returns ``(n, d)``; further axes are averaged.
+    images
+        Images, as the network expects their intensities.
+    name
+        Name of its file, for complaints.
+    batch
+        Images shown together.
 
     Raises
     ------
     ModelProblem
-        ``MOD-004`` if the file is no TorchScript archive, ``MOD-007`` if its output is not one row per image.
+        ``MOD-007`` if it fails, or its output is not one row of finite numbers per image.
     """
-    try:
-        network = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError, OSError):
-        raise ModelProblem(
-            "the feature network cannot be loaded as TorchScript.",
-            code="MOD-004",
-            where=path.name,
-            action="Save it with torch.jit.script or torch.jit.trace.",
-        ) from None
     found = []
     with torch.inference_mode():
         for part in torch.split(images.to(torch.float32).unsqueeze(1), batch):
             try:
                 features = network(part)
-            except RuntimeError as error:
-                raise _unfit(path, f"it failed on an image ({type(error).__name__})") from None
+            except Exception as error:  # a network is foreign code: whatever it raises is its failure
+                raise _unfit(name, f"it failed on an image ({type(error).__name__})") from None
             if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(part):
-                raise _unfit(path, "its output is not one row per image")
+                raise _unfit(name, "its output is not one row per image")
             found.append(features.flatten(2).mean(2) if features.ndim > 2 else features)
     values = torch.cat(found).to(torch.float64).numpy()
     if not np.isfinite(values).all():
-        raise _unfit(path, "its features are not finite")
+        raise _unfit(name, "its features are not finite")
     return np.asarray(values)
 
 
-def _unfit(path: Path, why: str) -> ModelProblem:
+def _unfit(name: str, why: str) -> ModelProblem:
     return ModelProblem(
         f"the feature network does not fit these images: {why}.",
         code="MOD-007",
-        where=path.name,
+        where=name,
         action="It must take (n, 1, H, W) float32 and return (n, d).",
     )

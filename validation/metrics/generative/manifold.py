@@ -8,7 +8,7 @@ import torch
 from validation.errors import UsageProblem
 from validation.estimate import Estimate
 from validation.metrics.generative.neighbours import own_radii, squared_blocks
-from validation.metrics.generative.sets import Features, feature_set, same_features
+from validation.metrics.generative.sets import Features, feature_set, same_features, scaled_on
 from validation.registry import Direction, Kind, metric
 from validation.statistics.means import mean
 from validation.statistics.proportions import proportion
@@ -25,7 +25,7 @@ from validation.statistics.proportions import proportion
     family="generative",
 )
 def precision_recall_coverage(
-    real: Features, synthetic: Features, *, k: int = 5, level: float = 0.95
+    real: Features, synthetic: Features, *, k: int = 5, standardise: bool = False, level: float = 0.95
 ) -> dict[str, Estimate]:
     """Precision, recall, density and coverage: are generated images like real ones, and are all real ones covered.
 
@@ -45,9 +45,13 @@ def precision_recall_coverage(
         Sets, see :mod:`validation.metrics.generative.sets`.
     k
         Neighbours that make a ball.
+    standardise
+        Centre and scale every feature as in the real set, for features of different units (radiomic ones).
     """
     first, second = feature_set(real, role="real"), feature_set(synthetic, role="synthetic")
     same_features(real=first, synthetic=second)
+    if standardise:
+        first, second = scaled_on(first, second)
     if not 1 <= k < min(first.n_patients, second.n_patients):
         raise UsageProblem(
             f"k is {k} with {first.n_patients} and {second.n_patients} patients.",

@@ -7,7 +7,7 @@ import numpy as np
 from validation.errors import DataProblem
 from validation.estimate import Estimate
 from validation.metrics.generative.neighbours import nearest, own_radii
-from validation.metrics.generative.sets import Features, FeatureSet, feature_set, same_features
+from validation.metrics.generative.sets import Features, FeatureSet, feature_set, same_features, scaled_on
 from validation.registry import Direction, Kind, metric
 from validation.statistics.proportions import proportion
 from validation.statistics.roc import auc
@@ -24,7 +24,13 @@ from validation.statistics.roc import auc
     family="generative",
 )
 def memorisation(
-    real: Features, holdout: Features, synthetic: Features, *, quantile: float = 0.01, level: float = 0.95
+    real: Features,
+    holdout: Features,
+    synthetic: Features,
+    *,
+    quantile: float = 0.01,
+    standardise: bool = False,
+    level: float = 0.95,
 ) -> dict[str, Estimate]:
     """Distances of synthetic images to the training set against those of held-out patients (the null).
 
@@ -47,8 +53,12 @@ def memorisation(
         Generated images.
     quantile
         Share of held-out images that are allowed to be as near.
+    standardise
+        Centre and scale every feature as in the real set, for features of different units (radiomic ones).
     """
     train, held, made = _three(real, holdout, synthetic)
+    if standardise:
+        train, held, made = scaled_on(train, held, made)
     far = nearest(held.values, train.values)[0]
     near = nearest(made.values, train.values)[0]
     scores = -np.concatenate([near, far])
@@ -72,7 +82,7 @@ def memorisation(
     oracle="distribution.json, distribution2.json (by definition; the authors' tool indexes another set)",
     family="generative",
 )
-def authenticity(real: Features, synthetic: Features, *, level: float = 0.95) -> Estimate:
+def authenticity(real: Features, synthetic: Features, *, standardise: bool = False, level: float = 0.95) -> Estimate:
     """Share of synthetic images that are no copies: farther from their nearest real image than that image's neighbour.
 
     For each synthetic image, the distance to its nearest real image is compared with the distance of *that* real image
@@ -83,9 +93,13 @@ def authenticity(real: Features, synthetic: Features, *, level: float = 0.95) ->
     ----------
     real, synthetic
         Training set and generated images, see :mod:`validation.metrics.generative.sets`.
+    standardise
+        Centre and scale every feature as in the real set, for features of different units (radiomic ones).
     """
     train, made = feature_set(real, role="real"), feature_set(synthetic, role="synthetic")
     same_features(real=train, synthetic=made)
+    if standardise:
+        train, made = scaled_on(train, made)
     radii = own_radii(train, 1)
     distance, index = nearest(made.values, train.values)
     return proportion((distance > radii[index]).astype(float), clusters=made.patients, level=level)

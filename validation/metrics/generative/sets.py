@@ -8,7 +8,7 @@ that is not numeric is refused, so that nothing is left out silently.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,23 @@ def feature_set(data: Features, *, role: str) -> FeatureSet:
     if not np.isfinite(values).all():
         raise _refused(role, "values that are missing or not finite")
     return FeatureSet(values, codes.astype(np.intp), conditions, names)
+
+
+def scaled_on(real: FeatureSet, *others: FeatureSet) -> tuple[FeatureSet, ...]:
+    """Return the sets with every feature centred and scaled as in the real set; constant features are left out.
+
+    Features of different units (a mean in HU, an entropy in bit) have no common distance without this.
+
+    Raises
+    ------
+    DataProblem
+        ``MET-020`` if no feature varies in the real set.
+    """
+    centre, spread = real.values.mean(0), real.values.std(0)
+    kept = spread > 0
+    if not kept.any():
+        raise _refused("real", "no feature that varies")
+    return tuple(replace(s, values=(s.values[:, kept] - centre[kept]) / spread[kept]) for s in (real, *others))
 
 
 def same_features(**sets: FeatureSet) -> None:
