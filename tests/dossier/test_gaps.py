@@ -18,6 +18,7 @@ from validation.cli.main import main
 from validation.dossier.answers import answers, place
 from validation.dossier.catalogue import catalogue as documents
 from validation.dossier.gaps import Gaps, Row, analyse, open_narratives, requests
+from validation.dossier.stack import file_of
 from validation.errors import DataProblem, UsageProblem
 from validation.protocol.catalogue import regulatory_catalogue
 from validation.protocol.schema import ClaimType, Pathway
@@ -115,14 +116,17 @@ def test_counts_of_the_510k_on_day_one(tmp_path: Path) -> None:
 
 
 def test_pathway_that_is_not_for_the_claim_is_no_empty_success(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem) as caught:
-        analyse(tmp_path, CLAIM, "us_pma")
-    assert caught.value.code == "DOS-033"
+    report = analyse(tmp_path, CLAIM, "us_pma")
+    assert report.applicability == "not_applicable"
+    assert "does not see this pathway" in report.note
+    assert {r.need for r in report.artefacts} <= {"conditional", "further"}
+    write_all(tmp_path, report)
+    assert not analyse(tmp_path, CLAIM, "us_pma").complete
 
 
 def test_answer_that_loses_a_document_is_not_complete(tmp_path: Path) -> None:
     # De Novo has no 510(k) summary, so a requirement that it answers alone is left to a person there
-    assert "summary_510k" not in documents().pathways["us_de_novo"].documents
+    assert "summary_510k" not in {e.document for e in file_of(CLAIM, "us_de_novo", has=lambda _: False)}
     report = analyse(tmp_path, CLAIM, "us_de_novo")
     assert row(report, "US-AIDSF-028").classification == "partly"
     assert not any("summary_510k" in place for place in row(report, "US-AIDSF-028").where)
@@ -200,7 +204,7 @@ def test_text_written_after_the_run_does_not_count_as_shown(finished: Path) -> N
     report = analyse(study, CLAIM, "us_510k", run_folder=finished)
     assert row(report, "US-AIDSF-005").state == "missing"
     assert "render" in row(report, "US-AIDSF-005").because
-    assert row(report, "US-CYB-002").state == "written"  # no document of the run shows this block
+    assert row(report, "US-CYB-002").state == "missing"  # its own document shows that the block is open
     assert not report.complete
 
 
@@ -211,7 +215,9 @@ def test_text_that_the_run_shows_is_met_with_its_page(finished: Path) -> None:
     report = finished / "dossier" / "us_510k" / "data_management_report.pdf"
     assert row(analyse(study, CLAIM, "us_510k", run_folder=finished), "US-AIDSF-005").state == "missing"
     with pikepdf.open(report, allow_overwriting_input=True) as pdf:  # as a document laid out with the block has it
-        pikepdf.NameTree(pdf.Root.Names.Dests)["narrative"] = pikepdf.Array([pdf.pages[1].obj, pikepdf.Name.Fit])
+        names = pikepdf.NameTree(pdf.Root.Names.Dests)
+        names["narrative"] = pikepdf.Array([pdf.pages[1].obj, pikepdf.Name.Fit])
+        del names["narrative-open"]
         pdf.save(report)
     met = row(analyse(study, CLAIM, "us_510k", run_folder=finished), "US-AIDSF-005")
     assert met.state == "met"
@@ -297,7 +303,7 @@ def test_verb_takes_every_pathway_of_the_claim(study: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--pathway", "us_501k"], ["--pathway", "us_pma"], ["--profile", "fda_ecopy"], ["--profile", "nobody"]],
+    [["--pathway", "us_501k"], ["--profile", "fda_ecopy"], ["--profile", "nobody"]],
 )
 def test_verb_refuses(study: Path, arguments: list[str]) -> None:
     assert run(str(study), *arguments) == 2

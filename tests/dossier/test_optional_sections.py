@@ -216,14 +216,14 @@ def test_narrative_is_shown_marked_and_kept_with_the_run(run: Path) -> None:
     (folder / "model_card.md").write_text(NARRATIVE, encoding="utf-8")
     view = ViewModel(run)
     assert view.narratives.html("model_card") is None  # what is not kept with the run is not shown
-    kept = Narratives(run, view.catalogue).keep(["model_card", "index"])
+    kept = Narratives(run, view.catalogue).keep()
     assert [p.name for p in kept] == ["model_card.md"]
     html, word = _text(run, "model_card")
     assert "<script" not in html
     assert "was written by a person" in html
     for words in ("simulated", "Children were not studied.", "hips", "quoted", "Scanner", "seed = 1"):
         assert words in word
-    assert 'id="narrative"' not in ViewModel(run).html("index", "internal_validation")
+    assert 'id="narrative-open"' in _text(run, "risk_management_file")[0]  # nothing is written there
 
 
 def test_a_closed_run_takes_no_new_text(run: Path) -> None:
@@ -231,4 +231,4 @@ def test_a_closed_run_takes_no_new_text(run: Path) -> None:
     folder.mkdir()
     (folder / "model_card.md").write_text(NARRATIVE, encoding="utf-8")
     (run / "manifest.json").write_text("{}", encoding="utf-8")
-    assert Narratives(run, ViewModel(run).catalogue).keep(["model_card"]) == []
+    assert Narratives(run, ViewModel(run).catalogue).keep() == []

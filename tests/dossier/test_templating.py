@@ -73,7 +73,7 @@ def test_every_shipped_template_loads_and_every_section_has_one() -> None:
         jinja.get_template(name)  # refuses typed numbers
     for kind in catalogue().documents.values():
         for section in kind.sections:
-            assert (folder / "sections" / f"{section.id}.html.j2").is_file(), section.id
+            assert (folder / "sections" / f"{section.template or section.id}.html.j2").is_file(), section.id
 
 
 def test_every_pathway_of_a_protocol_has_a_dossier() -> None:

@@ -9,22 +9,26 @@ import pytest
 
 from tests.dossier.example_run import write_example_run
 from validation.dossier import render
-from validation.dossier.catalogue import catalogue
 from validation.dossier.pool import Pool
+from validation.dossier.viewmodel import ViewModel
 from validation.dossier.worker import Task
 from validation.errors import RunProblem
 
 
-def test_one_and_two_processes_write_the_same_bytes(rendered: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "runs" / rendered.name
-    shutil.copytree(rendered, copy, ignore=shutil.ignore_patterns("dossier"))
-    shutil.copy(rendered.parent.parent / "ledger.jsonl", tmp_path / "ledger.jsonl")
-    written = render(copy, ["us_510k"], workers=1)  # those of ``rendered`` were printed by two
-    order = catalogue().pathway("us_510k").documents
-    names = [f"{d}.{s}" for d in order for s in ("html", "pdf", "docx")] + ["findings.json"]
-    assert [p.name for p in written] == names
+def test_one_and_two_processes_write_the_same_bytes(example_run: Path, tmp_path: Path) -> None:
+    runs = []
+    for workers in (1, 2):
+        copy = tmp_path / str(workers) / "runs" / example_run.name
+        shutil.copytree(example_run, copy)
+        shutil.copy(example_run.parent.parent / "ledger.jsonl", copy.parent.parent / "ledger.jsonl")
+        runs.append((copy, render(copy, ["pms_pmcf"], workers=workers)))
+    (one, written), (two, again) = runs
+    assert [p.relative_to(one) for p in written] == [p.relative_to(two) for p in again]
+    order = ViewModel(one).file("pms_pmcf").order
+    names = [f"{d}.{s}" for d in order for s in ("html", "pdf", "docx")]
+    assert [p.name for p in written] == [*names, "requirements.csv", "results.csv", "findings.json"]
     for path in written:
-        assert path.read_bytes() == (rendered / path.relative_to(copy)).read_bytes(), path.name
+        assert path.read_bytes() == (two / path.relative_to(one)).read_bytes(), path.name
 
 
 def test_a_problem_in_a_process_is_the_problem_of_the_caller(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_small_levels_are_reported_but_not_enough() -> None:
     found = by_level(estimator, sample, levels, minimum_clusters=5)
     assert list(found) == ["a", "b", "c"]
     assert [found[k].enough for k in found] == [True, False, False]
-    assert "3 patients, fewer than the planned minimum of 5" in found["b"].reason
+    assert "3 independent units, fewer than the planned minimum of 5" in found["b"].reason
     assert found["b"].estimate.lower is not None
     assert found["c"].estimate.value is None
     test = heterogeneity(estimator, sample, levels)

@@ -48,11 +48,14 @@ def show(results: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from validation.protocol.units import plural, unit_word
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # a log file has no width of its own
     facts = f"protocol {results['protocol']['id']} {results['protocol']['version']}"
-    count = f"{results['cohort']['n_analysed']} cases, {results['cohort']['n_clusters']} independent patients or scans"
+    units = plural(unit_word(results))
+    count = f"{results['cohort']['n_analysed']} cases, {results['cohort']['n_clusters']} independent {units}"
     console.print(f"[bold]{escape(results['study']['title'])}[/]\n{facts}; {count}")
     table = Table(expand=False)
     table.add_column("", no_wrap=True)
@@ -78,7 +81,7 @@ def show(results: dict[str, Any]) -> None:
             f"[{_COLOURS.get(outcome, 'white')}]{outcome}[/]",
         )
     console.print(table)
-    console.print("n counts independent patients or scans", style="dim")
+    console.print("n counts what is independent; cases of one unit are not counted apart", style="dim")
     proposal = results["proposal"]
     console.print(f"proposal: [{_COLOURS[proposal['outcome']]}]{proposal['outcome']}[/] - {escape(proposal['reason'])}")
     for reason in results["run"]["draft_reasons"]:

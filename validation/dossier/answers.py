@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -12,7 +13,6 @@ from validation.data import shipped
 from validation.dossier.catalogue import Catalogue
 from validation.protocol.catalogue import Meta, Requirement
 from validation.protocol.load import load_yaml_model
-from validation.protocol.schema import Pathway
 
 LINT = "lint"
 _JUDGEMENT = "the judgement, and the facts that the record does not hold"
@@ -77,42 +77,37 @@ def place(text: str) -> Place:
     return Place(kind="lint" if name == LINT else "document", name=name, section=section)
 
 
-def places_of_artefact(artefact: str, pathway: Pathway, documents: Catalogue) -> list[Place]:
-    """Return where a run puts an artefact on a pathway; empty if it does not make it."""
-    if artefact in _order(pathway, documents):
-        return [Place(kind="document", name=artefact)]
+def places_of_artefact(artefact: str, order: Sequence[str], documents: Catalogue) -> list[Place]:
+    """Return where a run puts what it knows of an artefact, given the documents of the file; empty if nothing."""
+    document = documents.document_of(artefact)
+    if document in order and documents.documents[document].filled:
+        return [Place(kind="document", name=document)]
     known = [place(text) for text in answers().artefacts.get(artefact, [])]
-    return [p for p in known if _there(p, pathway, documents)]
+    return [p for p in known if _there(p, order, documents)]
 
 
 def places_of_requirement(
-    requirement: Requirement, pathway: Pathway, documents: Catalogue, *, linted: bool
+    requirement: Requirement, order: Sequence[str], documents: Catalogue, *, linted: bool
 ) -> tuple[list[Place], str]:
-    """Return where a run answers a requirement on a pathway, and what remains for a person.
+    """Return where a file answers a requirement from the record, and what remains for a person.
 
-    Places in documents that the pathway does not have are left out; an answer that loses one is no longer complete.
+    Places in documents that the file does not have are left out; an answer that loses one is no longer complete.
     ``linted`` says whether the pathway has a profile to lint by.
     """
     answer = answers().answers.get(requirement.id)
     if answer is None:
-        named = [d for d in _order(pathway, documents) if requirement.id in documents.documents[d].requirements]
-        found = [Place(kind="document", name=d) for d in named]
-        return found, "" if found and requirement.generation == "full" else _JUDGEMENT
+        return [], _JUDGEMENT
     every = [place(text) for text in answer.places]
-    found = [p for p in every if _there(p, pathway, documents) and (linted or p.kind != "lint")]
+    found = [p for p in every if _there(p, order, documents) and (linted or p.kind != "lint")]
     lost = [str(p) for p in every if p not in found]
-    remains = answer.remains or (f"what this pathway has no document for ({'; '.join(lost)})" if lost else "")
+    remains = answer.remains or (f"what this file has no document for ({'; '.join(lost)})" if lost else "")
     return found, remains
 
 
-def _order(pathway: Pathway, documents: Catalogue) -> list[str]:
-    return documents.pathways[pathway].documents if pathway in documents.pathways else []
-
-
-def _there(where: Place, pathway: Pathway, documents: Catalogue) -> bool:
+def _there(where: Place, order: Sequence[str], documents: Catalogue) -> bool:
     if where.kind != "document":
         return True
-    if where.name not in _order(pathway, documents):
+    if where.name not in order:
         return False
     sections = {s.id for s in documents.documents[where.name].sections}
     return not where.section or where.section in sections

@@ -11,29 +11,33 @@ from typing import Any
 
 from validation.digest import write_atomically
 from validation.dossier.catalogue import Catalogue, catalogue
+from validation.dossier.data_files import data_files
 from validation.dossier.narratives import Narratives
 from validation.dossier.pool import Pool
+from validation.dossier.viewmodel import ViewModel
 from validation.dossier.worker import SUFFIXES, Printed, Task, staged
 
 _MOST_WORKERS = 2  # more gain little: one long report takes most of the time, and each process needs memory
 
 
-def bind(run_folder: Path, pathways: list[str], *, workers: int | None = None) -> list[Path]:
+def bind(
+    run_folder: Path, pathways: list[str], *, workers: int | None = None, edition: Path | None = None
+) -> list[Path]:
     """Write all documents of the pathways; see :func:`validation.dossier.render`.
 
     Documents are printed in rounds: those of a later round name pages of earlier ones. Within a round they are
     independent, so that the number of processes changes nothing in the files.
     """
+    home = edition or run_folder
     names = catalogue()
-    pathways = list(dict.fromkeys(pathways))
-    orders = {name: names.pathway(name).documents for name in pathways}
-    documents = list(dict.fromkeys(d for order in orders.values() for d in order))
-    written = Narratives(run_folder, names).keep(documents)
+    written = Narratives(home, names, run_folder.resolve().parent.parent).keep()
+    view = ViewModel(run_folder, edition=edition)
+    orders = {name: view.file(name).order for name in dict.fromkeys(pathways)}
     count = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
     done: dict[tuple[str, str], Printed] = {}
     with ExitStack() as stack:
         staging = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dossier-")))
-        pool = stack.enter_context(Pool(run_folder, staging, workers=count))
+        pool = stack.enter_context(Pool(run_folder, staging, workers=count, edition=edition))
         for tasks in _rounds(orders, names):
             given = [
                 Task(pathway, document, {d: p.pages for (w, d), p in done.items() if w == pathway})
@@ -41,7 +45,7 @@ def bind(run_folder: Path, pathways: list[str], *, workers: int | None = None) -
             ]
             done.update(zip(tasks, pool.run(given), strict=True))
         for pathway, order in orders.items():
-            folder = run_folder / "dossier" / pathway
+            folder = home / "dossier" / pathway
             findings: list[dict[str, Any]] = []
             for document in order:
                 findings += done[pathway, document].findings
@@ -49,6 +53,10 @@ def bind(run_folder: Path, pathways: list[str], *, workers: int | None = None) -
                     path = folder / f"{document}.{suffix}"
                     write_atomically(path, staged(staging, pathway, document, suffix).read_bytes())
                     written.append(path)
+            pages = {d: p.pages for (w, d), p in done.items() if w == pathway}
+            for file in data_files(order):
+                write_atomically(folder / file.name, file.write(view, pathway, pages))
+                written.append(folder / file.name)
             listing = folder / "findings.json"
             write_atomically(listing, json.dumps(findings, indent=2, ensure_ascii=False).encode() + b"\n")
             written.append(listing)

@@ -1,4 +1,10 @@
-"""The catalogue of documents: which sections a document has, and which documents a pathway wants in which order."""
+"""The catalogue of documents: the sections of each, and the clauses that tables of clauses answer.
+
+``templates/dossier/catalogue.yaml`` holds what all documents share; every file under ``templates/dossier/documents``
+adds documents and tables of clauses. An artefact of the regulatory catalogue that has no entry gets a document of its
+own all the same: what is asked of it, and what a person wrote for it, so that no text of a person is left without a
+place.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from validation.data import shipped
 from validation.errors import UsageProblem
+from validation.protocol.catalogue import Level, regulatory_catalogue
 
 
 class _Part(BaseModel):
@@ -17,47 +24,65 @@ class _Part(BaseModel):
 
 
 class Section(_Part):
-    """One section of a document; ``id`` is the name of its template, and its anchor."""
+    """One section of a document."""
 
-    id: str = Field(pattern=r"^[a-z0-9_]+$")
+    id: str = Field(pattern=r"^[a-z0-9_]+$", description="Its anchor, and its template unless another is named.")
     title: str
+    template: str = ""
+    filing: str = Field(default="", description="The table of clauses that it shows.")
     needs: list[str] = Field(
-        default_factory=list, description="Parts of the results without which the section is left out."
+        default_factory=list, description="Parts of the record without which the section is left out."
     )
+    claims: list[str] = Field(default_factory=list, description="Only for claims of these types; all if empty.")
+
+
+_TAIL = (
+    Section(id="asked", title="Requirements that this document answers", needs=["asked"]),
+    Section(id="narrative", title="Written by a person", needs=["narrative"]),
+    Section(id="record", title="Record of numbers", needs=["used"]),
+)
 
 
 class DocumentKind(_Part):
-    """One kind of document."""
+    """One kind of document; what it answers, what a person wrote, and the record of numbers end each."""
 
     title: str
     signs: str = Field(description="Role of the person who signs it.")
-    sections: list[Section] = Field(min_length=1)
-    filing: str = Field(default="", description="The filing whose clauses the document fills in, if any.")
+    artefact: str = Field(default="", description="The artefact that it is, if its name is another.")
+    sections: list[Section] = Field(default_factory=list)
+    trigger: list[str] = Field(
+        default_factory=list, description="Parts of the record with which it is made where it is conditional."
+    )
     layout_round: int = Field(default=0, description="Laid out after documents of lower rounds, whose pages it names.")
-    requirements: list[str] = Field(default_factory=list, description="Ids of the requirements it answers.")
     narratives: list[str] = Field(default_factory=list, description="Further narrative blocks that it shows.")
+
+    @property
+    def filled(self) -> bool:
+        """Whether the record fills something of it, beside what is asked and what a person wrote."""
+        return len(self.sections) > len(_TAIL)
 
 
 class PathwayOrder(_Part):
-    """What a pathway wants."""
+    """How the file of a pathway is printed."""
 
     title: str
     paper: Literal["A4", "letter"]
-    documents: list[str] = Field(min_length=1)
-
-
-class FactOf(_Part):
-    """A fact that fills a clause, with the words in front of it."""
-
-    id: str
-    label: str = ""
+    first: list[str] = Field(min_length=1, description="Documents before those that the regulatory catalogue orders.")
 
 
 class Pointer(_Part):
-    """A section of another document that fills a clause."""
+    """A section of another document, written ``document#section``."""
 
     document: str
     section: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            document, _, section = value.partition("#")
+            return {"document": document, "section": section}
+        return value
 
 
 class Clause(_Part):
@@ -65,17 +90,20 @@ class Clause(_Part):
 
     clause: str
     asks: str
-    facts: list[FactOf] = Field(default_factory=list)
+    facts: dict[str, str] = Field(default_factory=dict, description="Words in front of a fact, to the id of the fact.")
     pointers: list[Pointer] = Field(default_factory=list)
-    person: str = ""
+    person: str = Field(default="", description="Who writes what the record does not hold.")
 
 
 class Filing(_Part):
-    """The clauses that a document of a filing answers."""
+    """The clauses of one text, and where a file answers them."""
 
     cite: str
-    intro: str
-    rows: list[Clause]
+    intro: str = "The table follows the text in its order."
+    source: str = Field(description="Edition, and how far its wording was checked.")
+    verification: Level
+    as_of: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    rows: list[Clause] = Field(min_length=1)
 
 
 class Catalogue(_Part):
@@ -88,18 +116,30 @@ class Catalogue(_Part):
     words: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Words that codes of the record stand for."
     )
+    groups: dict[str, list[str]] = Field(default_factory=dict, description="Named lists of metrics or columns.")
     filings: dict[str, Filing] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names(self) -> Catalogue:
         for name, pathway in self.pathways.items():
-            unknown = set(pathway.documents) - set(self.documents)
-            if unknown:
+            if unknown := set(pathway.first) - set(self.documents):
                 raise ValueError(f"pathway {name} lists unknown documents: {sorted(unknown)}")
+        for name, kind in self.documents.items():
+            ids = [s.id for s in kind.sections]
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"document {name} has two sections of one id")
+            if unknown := {s.filing for s in kind.sections if s.filing} - set(self.filings):
+                raise ValueError(f"document {name} shows unknown tables of clauses: {sorted(unknown)}")
+        for name, filing in self.filings.items():
+            for row in filing.rows:
+                for pointer in row.pointers:
+                    sections = {s.id for s in self.documents[pointer.document].sections}
+                    if pointer.section not in sections:
+                        raise ValueError(f"{name}, {row.clause}: no section {pointer.section} in {pointer.document}")
         return self
 
     def pathway(self, name: str) -> PathwayOrder:
-        """Return what a pathway wants.
+        """Return how the file of a pathway is printed.
 
         Raises
         ------
@@ -115,10 +155,42 @@ class Catalogue(_Part):
             )
         return self.pathways[name]
 
+    def artefact_of(self, document: str) -> str:
+        """Return the artefact that a document is; its own name where it is none of the catalogue."""
+        return self.documents[document].artefact or document
+
+    def document_of(self, artefact: str) -> str:
+        """Return the document that an artefact is."""
+        return next((name for name, kind in self.documents.items() if kind.artefact == artefact), artefact)
+
 
 @cache
 def catalogue() -> Catalogue:
     """Return the shipped catalogue."""
-    text = shipped("templates", "dossier", "catalogue.yaml").read_text(encoding="utf-8")
-    data: Any = yaml.safe_load(text)
-    return Catalogue.model_validate(data)
+    return Catalogue.model_validate(_merged())
+
+
+def _merged() -> dict[str, Any]:
+    """Read all files; a document or table of clauses that two files define is a defect of the catalogue."""
+    data: dict[str, Any] = _read("catalogue.yaml")
+    parts: dict[str, dict[str, Any]] = {"documents": {}, "filings": {}}
+    for file in sorted(shipped("templates", "dossier", "documents").glob("*.yaml")):
+        content = _read("documents", file.name)
+        for kind, entries in content.items():
+            twice = set(parts[kind]) & set(entries)
+            if twice:
+                raise ValueError(f"{file.name} defines again: {sorted(twice)}")
+            parts[kind].update(entries)
+    documents = parts["documents"]
+    named = {entry.get("artefact") for entry in documents.values()}
+    for artefact, entry in regulatory_catalogue().artefacts.items():
+        if artefact not in named:
+            documents[artefact] = {"title": entry.title, "signs": entry.signs, **documents.get(artefact, {})}
+    for entry in documents.values():
+        entry["sections"] = [*entry.get("sections", []), *(s.model_dump() for s in _TAIL)]
+    return data | parts
+
+
+def _read(*names: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(shipped("templates", "dossier", *names).read_text(encoding="utf-8"))
+    return content

@@ -11,18 +11,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from validation.dossier.answers import Place, places_of_artefact, places_of_requirement
+from validation.dossier.answering import Answered, Classification, answering
+from validation.dossier.answers import Place, places_of_artefact
 from validation.dossier.catalogue import catalogue as documents_catalogue
+from validation.dossier.holdings import Holdings
 from validation.dossier.made import Made, NothingYet, ReadRun
 from validation.dossier.profile_lint import ProfileFinding
 from validation.dossier.profiles import Profile, profile_of
-from validation.errors import UsageProblem
-from validation.protocol.catalogue import Cell, Requirement, regulatory_catalogue
-from validation.protocol.schema import ClaimType, Pathway
+from validation.dossier.record import Record
+from validation.dossier.runfiles import RunFiles
+from validation.dossier.stack import Need, cell_of, file_of
+from validation.protocol.catalogue import Cell, level_words, regulatory_catalogue
+from validation.protocol.schema import ClaimType, Pathway, Protocol
 from validation.study.narrative import Narrative, Request, read_narrative
 
-Classification = Literal["generated", "partly", "manual", "not_applicable"]
-Need = Literal["required", "conditional", "further", "none"]
 State = Literal["met", "written", "planned", "open", "missing", "waived", "none"]
 BLOCKING: tuple[State, ...] = ("open", "missing")
 
@@ -88,8 +90,10 @@ class Gaps:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing required is missing, the run is no draft, and no finding of the profile stops."""
+        """Whether nothing required is missing, the run is no draft, and no finding of the profile stops it."""
         stopped = any(f.severity == "stop" for f in self.findings)
+        if self.applicability == "not_applicable":
+            return False
         return not (self.draft or stopped or any(r.blocking for r in (*self.artefacts, *self.requirements)))
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -105,7 +109,14 @@ class Gaps:
 
 
 def analyse(
-    folder: Path, claim: ClaimType, pathway: Pathway, *, run_folder: Path | None = None, profile: Profile | None = None
+    folder: Path,
+    claim: ClaimType,
+    pathway: Pathway,
+    *,
+    run_folder: Path | None = None,
+    edition: Path | None = None,
+    profile: Profile | None = None,
+    protocol: Protocol | None = None,
 ) -> Gaps:
     """Return how a study stands against what a pathway asks for its claim.
 
@@ -114,31 +125,30 @@ def analyse(
     folder
         The study folder, whose ``narrative/`` is read.
     claim, pathway
-        Which cell of the matrix.
+        Which cell of the matrix. On a pathway that is not for claims of this type nothing is required, and nothing can
+        be complete.
     run_folder
         A run whose documents are looked up; without one, what a run will make is ``planned``.
+    edition
+        An edition of the documents of that run, looked up instead of those that the run was closed with.
     profile
         Rules for the rendered files instead of those of the pathway.
-
-    Raises
-    ------
-    UsageProblem
-        DOS-033 if the pathway is not for claims of this type: an empty list would read as a complete file.
+    protocol
+        Before there is a run: which conditional documents it calls for.
     """
     regulations = regulatory_catalogue()
-    cell = regulations.cell(claim, pathway)
-    if cell.applicability == "not_applicable":
-        raise UsageProblem(
-            f"the pathway {pathway} is not for claims of the type {claim}.",
-            code="DOS-033",
-            where="claim.pathways",
-            why="A list with nothing in it would read as a complete file.",
-            action="Choose another pathway with --pathway; `validation list claims` shows which apply.",
-        )
+    cell = cell_of(claim, pathway)
     profile = profile or profile_of(pathway)
-    made: Made = NothingYet() if run_folder is None else ReadRun(run_folder, claim, pathway, profile)
-    book = _Book(folder, claim, pathway, cell, made, linted=profile is not None)
-    requirements = [book.requirement(r) for r in regulations.requirements.values()]
+    if run_folder is None:
+        planned = {} if protocol is None else {"protocol": protocol.model_dump(mode="json", by_alias=True)}
+        made: Made = NothingYet()
+        has = Holdings(Record({"": {"endpoints": {}}, **planned}), folder)
+    else:
+        made = ReadRun(run_folder, claim, pathway, profile, edition=edition)
+        has = Holdings(RunFiles(run_folder).record, edition or run_folder)
+    order = [e.document for e in file_of(claim, pathway, has=has)]
+    book = _Book(folder, cell, order, made)
+    requirements = [book.requirement(a) for a in answering(claim, pathway, order, linted=profile is not None)]
     artefacts = [book.artefact(name, requirements) for name in _stack(cell, requirements)]
     return Gaps(
         claim=claim,
@@ -200,48 +210,36 @@ def _stack(cell: Cell, requirements: list[Row]) -> list[str]:
 class _Book:
     """Rows of one claim on one pathway."""
 
-    def __init__(
-        self, folder: Path, claim: ClaimType, pathway: Pathway, cell: Cell, made: Made, *, linted: bool
-    ) -> None:
+    def __init__(self, folder: Path, cell: Cell, order: list[str], made: Made) -> None:
         self._folder = folder
-        self._claim: ClaimType = claim
-        self._pathway: Pathway = pathway
         self._cell = cell
+        self._order = order
         self._made = made
-        self._linted = linted
         self._documents = documents_catalogue()
         self._regulations = regulatory_catalogue()
         self._narratives: dict[str, Narrative | None] = {}
 
-    def requirement(self, requirement: Requirement) -> Row:
+    def requirement(self, answered: Answered) -> Row:
         """Return the row of a requirement."""
-        source = self._regulations.sources[requirement.id]
-        level = f"level {requirement.verification}" + ("" if requirement.verified else ", unverified")
-        cited = (source.document, requirement.section, str(source.year), source.status)
+        asked, source = answered.requirement, answered.source
+        cited = (source.document, asked.section, str(source.year), source.status)
         row = Row(
-            id=requirement.id,
-            title=requirement.asks,
-            need="none",
-            classification="not_applicable",
+            id=asked.id,
+            title=asked.asks,
+            need=answered.need,
+            classification=answered.kind,
             state="none",
-            source=", ".join(cited) + f" ({level}, {source.as_of})",
-            artefacts=tuple(requirement.artefacts),
+            narrative=answered.block,
+            because=answered.remains,
+            source=", ".join(cited) + f" ({level_words(asked)}, {source.as_of})",
+            artefacts=tuple(asked.artefacts),
         )
-        reason = self._regulations.why_not(requirement, self._claim, self._pathway)
-        if reason:
-            return replace(row, because=reason)
-        places, remains = places_of_requirement(requirement, self._pathway, self._documents, linted=self._linted)
-        kind: Classification = "manual" if not places else "partly" if remains else "generated"
-        if not places:
-            remains = f"no document of a run answers it; what answers it: {requirement.evidence}"
-        narrative = "" if kind == "generated" else self._block(requirement)
-        row = replace(row, need=self._need(requirement.artefacts), classification=kind, narrative=narrative)
-        return self._stand(row, places, remains)
+        return row if answered.kind == "not_applicable" else self._stand(row, list(answered.places), answered.remains)
 
     def artefact(self, name: str, requirements: list[Row]) -> Row:
         """Return the row of an artefact, given those of the requirements."""
         kind = self._regulations.artefacts[name]
-        places = places_of_artefact(name, self._pathway, self._documents)
+        places = places_of_artefact(name, self._order, self._documents)
         asked = [r for r in requirements if r.narrative == name]
         person = bool(asked) or not places
         classification: Classification = "manual" if not places else "partly" if person else "generated"
@@ -257,6 +255,10 @@ class _Book:
         row = self._stand(row, places, "")
         if row.state == "open" and self._read(name) is None:
             many = f"{len(asked)} requirement(s) to answer" if asked else "to be written"
+            if row.need == "conditional" and self._documents.document_of(name) not in self._order:
+                return replace(
+                    row, because=f"made when it applies: {many} in narrative/{name}.md, or the reason why not"
+                )
             return replace(row, because=f"{many} in narrative/{name}.md")
         unnamed = [r.id for r in asked if r.state == "open"]
         if row.state in ("met", "written", "planned") and unnamed:
@@ -268,15 +270,6 @@ class _Book:
         if set(artefacts) & set(self._cell.required):
             return "required"
         return "conditional" if set(artefacts) & set(self._cell.conditional) else "further"
-
-    def _block(self, requirement: Requirement) -> str:
-        """Return the artefact in whose block a person answers: in the stack, and not one that a run makes whole."""
-        for stack in (self._cell.required, self._cell.conditional, requirement.artefacts):
-            within = [a for a in requirement.artefacts if a in stack]
-            if within:
-                by_person = [a for a in within if self._regulations.artefacts[a].generation != "full"]
-                return (by_person or within)[0]
-        return requirement.artefacts[0]
 
     def _stand(self, row: Row, places: list[Place], remains: str) -> Row:
         """Return the row with its state: first what the run holds, then what the person wrote."""

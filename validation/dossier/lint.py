@@ -1,7 +1,8 @@
 """Look a document over before it leaves: holes, dead links, and words that only a regulator may use.
 
 Defects (a hole, a dead link, an id inside an attribute) stop the build. Wording is reported: the words may come from
-the claim or the protocol, and a person has to settle them.
+the claim or the protocol, and a person has to settle them. Wording inside elements of the class ``quoted`` is not the
+document's own and is left alone.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ def lint(html: str, *, forbidden: Sequence[str] = ()) -> list[LintFinding]:
     alone = [str(t).strip(" :.,;()") for t in tree.find("body").itertext()]
     found += [LintFinding(rule="hole", text=t, stops=True) for t in alone if t in ("None", "null", "True", "False")]
     found += _structure(tree)
+    for node in tree.find_class("quoted"):  # what a regulation asks, or words to avoid: not the document's own words
+        node.drop_tree()
+    text = " ".join(" ".join(tree.find("body").itertext()).split())
     found += [LintFinding(rule="status-word", text=_around(text, m), stops=False) for m in _STATUS.finditer(text)]
     found += [
         LintFinding(rule="repealed-citation", text=_around(text, m), stops=False) for m in _REPEALED.finditer(text)

@@ -84,6 +84,8 @@ class ReadRun:
         What is analysed; a run of another claim is refused.
     profile
         Rules for the files of the pathway, if it has any.
+    edition
+        An edition of the documents, looked up instead of those that the run was closed with.
 
     Raises
     ------
@@ -93,7 +95,15 @@ class ReadRun:
         DOS-032 if it has no documents of the pathway.
     """
 
-    def __init__(self, folder: Path, claim: ClaimType, pathway: Pathway, profile: Profile | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        claim: ClaimType,
+        pathway: Pathway,
+        profile: Profile | None,
+        *,
+        edition: Path | None = None,
+    ) -> None:
         results = read_results(folder)
         if results["claim"]["type"] != claim:
             raise UsageProblem(
@@ -105,15 +115,15 @@ class ReadRun:
         self.name = str(results["run"]["id"])
         self.draft = bool(results["run"]["draft"])
         self._folder = folder
-        self._documents = folder / "dossier" / pathway
-        self._order = catalogue().pathway(pathway).documents
+        self._home = edition or folder
+        self._documents = self._home / "dossier" / pathway
         if not any(self._documents.glob("*.pdf")):
             raise DataProblem(
                 f"the run has no documents of the pathway {pathway}.",
                 code="DOS-032",
                 where=folder.name,
                 why="Requirements are traced to pages of documents.",
-                action="Name the pathway under `claim.pathways` of the protocol, or choose another with --pathway.",
+                action=f"Make them: `validation render {folder.name} --pathway {pathway}`, then name the edition.",
             )
         self._pages: dict[str, dict[str, int]] = {}
         forbidden = [str(entry["words"]) for entry in claim_facts(claim).get("forbidden_wording", [])]
@@ -137,17 +147,18 @@ class ReadRun:
 
     def block(self, study: Path, artefact: str) -> Found | None:
         """Return the page on which the text stands; missing if the run was made before it was written like this."""
-        kinds = catalogue().documents
-        shown = [d for d in self._order if artefact in (d, *kinds[d].narratives)]
-        if not shown:
-            return None
-        kept, here = narrative_path(self._folder, artefact), narrative_path(study, artefact)
+        document = catalogue().document_of(artefact)
+        if not (self._documents / f"{document}.pdf").is_file():
+            return Found(missing=f"no document shows narrative/{artefact}.md; render again with it")
+        kept, here = narrative_path(self._home, artefact), narrative_path(study, artefact)
         if not kept.is_file() or kept.read_bytes() != here.read_bytes():
-            return Found(missing=f"the run does not hold narrative/{artefact}.md as it is now; render a run with it")
-        page = self._pages_of(shown[0]).get("narrative")
-        if page is None:
-            return Found(missing=f"{shown[0]} of the run does not show narrative/{artefact}.md")
-        return Found(page=f"{shown[0]}, narrative, page {page}")
+            return Found(
+                missing=f"the documents do not show narrative/{artefact}.md as it is now; render again with it"
+            )
+        page = self._pages_of(document).get("narrative")
+        if page is None or "narrative-open" in self._pages_of(document):
+            return Found(missing=f"{document} does not show narrative/{artefact}.md; render again with it")
+        return Found(page=f"{document}, narrative, page {page}")
 
     def _pages_of(self, document: str) -> dict[str, int]:
         path = self._documents / f"{document}.pdf"

@@ -27,12 +27,15 @@ class Pool:
         The run, and the folder that finished files go into.
     workers
         Number of processes.
+    edition
+        Folder of an edition whose narrative blocks count instead of those of the run.
     """
 
-    def __init__(self, run_folder: Path, staging: Path, *, workers: int) -> None:
-        self._places = (str(run_folder.resolve()), str(staging))
+    def __init__(self, run_folder: Path, staging: Path, *, workers: int, edition: Path | None = None) -> None:
+        places = (run_folder.resolve(), staging, *([edition.resolve()] if edition else []))
+        self._places = [str(place) for place in places]
         self._workers = workers
-        self._own = Printer(run_folder, staging) if workers < 2 else None
+        self._own = Printer(run_folder, staging, edition) if workers < 2 else None
         self._running: list[subprocess.Popen[str]] = []
         self._free: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
 

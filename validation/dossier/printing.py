@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -11,6 +11,7 @@ from validation.dossier.catalogue import Catalogue
 from validation.dossier.record import Fact, Node, Record, anchor_of
 from validation.dossier.rounding import MINUS, no_difference
 from validation.errors import RunProblem
+from validation.protocol.units import plural, unit_word
 
 Pages = Mapping[str, Mapping[str, int]]  # document -> anchor -> page; the empty anchor is the number of pages
 
@@ -24,12 +25,15 @@ class Printing:
         The facts, and the words and units they are printed with.
     pages
         Pages of other documents, for pointers such as "page 12"; without them a pointer names the section only.
+    order
+        The documents of the file; a pointer to another document is no link. All documents if omitted.
     """
 
-    def __init__(self, record: Record, names: Catalogue, pages: Pages) -> None:
+    def __init__(self, record: Record, names: Catalogue, pages: Pages, *, order: Sequence[str] | None = None) -> None:
         self._record = record
         self._names = names
         self._pages = pages
+        self._order = order
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Return the functions by the names templates know them under."""
@@ -46,12 +50,21 @@ class Printing:
             "unit": self.unit,
             "word": self.word,
             "label": self.label,
-            "label_of": self.label_of,
             "cite": self.cite,
             "verdict": self.verdict,
             "criterion": self.criterion,
             "planned": self.planned,
             "where": self.where,
+            "units": self.units,
+            "units_of": self.units_of,
+            "capital": lambda text: text[:1].upper() + text[1:],
+            "filled": self.filled,
+            "plain_fact": lambda part: isinstance(part, Fact) or (isinstance(part, Node) and self._flat(part)),
+            "stated": lambda node, key: self.listed(node[key]) if self.filled(node.get(key)) else "not stated",
+            "any_subgroup": lambda columns: any(
+                set(columns) & set(e.get("subgroups") or {}) for e in self._record.results["endpoints"].values()
+            ),
+            "group": lambda name: list(self._names.groups[name]),
             "pathway_title": lambda name: self._names.pathway(str(name)).title,
             "any_endpoint": lambda key: any(e.get(key) for e in self._record.results["endpoints"].values()),
             "plain": str,
@@ -127,12 +140,31 @@ class Printing:
         return Markup("p\u00a0{}").format(fact) if fact[:1] in "<>" else Markup("p\u00a0=\u00a0{}").format(fact)
 
     def counts(self, estimate: Node) -> Markup:
-        """Return how many cases and patients an estimate comes from."""
+        """Return how many cases and independent units an estimate comes from."""
         n, clusters = estimate["n"], estimate["n_clusters"]
         cases = Markup("{} {}").format(n, "case" if n == "1" else "cases")
         if clusters.missing:
             return cases
-        return Markup("{} of {} {}").format(cases, clusters, "patient" if clusters == "1" else "patients")
+        return Markup("{} of {} {}").format(cases, clusters, self.units(estimate, one=clusters == "1"))
+
+    def units(self, of: Node | None = None, *, one: bool = False) -> str:
+        """Return the word for the independent units, of an endpoint where a part of one is given."""
+        endpoint = None if of is None else self._record.endpoint_of(f"{of.identifier}.")
+        word = unit_word(self._record.results, endpoint)
+        return word if one else plural(word)
+
+    def units_of(self, planned: Node) -> str:
+        """Return the same for an endpoint of the locked protocol."""
+        return plural(unit_word(self._record.results, self._record.raw(planned.identifier)))
+
+    def filled(self, part: Any) -> bool:
+        """Tell whether something is there and is not null, nor an empty text or list."""
+        if isinstance(part, Fact):
+            return not part.missing and str(part) != ""
+        return isinstance(part, Node) and len(part) > 0
+
+    def _flat(self, node: Node) -> bool:
+        return node.is_list and all(isinstance(item, Fact) for item in node.each())
 
     def word(self, group: str, fact: str) -> Markup:
         """Return the word for a code of the record, carrying the id of the code."""
@@ -156,10 +188,6 @@ class Printing:
         if key not in self._names.citations:
             raise RunProblem(f"there is no citation {key!r} in the catalogue.", code="DOS-008", where=str(key))
         return Markup("<cite>{}</cite>").format(self._names.citations[key])
-
-    def label_of(self, part: Any) -> Markup:
-        """Return the words in front of a fact of a filing table."""
-        return Markup("{}: ").format(part.label) if part.label else Markup("")
 
     def criterion(self, endpoint: str) -> Markup:
         """Return what an endpoint had to show, in words, with its margin."""
@@ -197,12 +225,28 @@ class Printing:
             sign = f"one\u00a0{sign}\u00a0" if ratio else sign
         return Markup("{}: whole interval {} {}{}{}").format(name, side, sign, self.num(f"{at}.margin"), tail)
 
-    def where(self, document: str, section: str) -> Markup:
-        """Return a pointer to a section of another document, with its page where that is known."""
+    def where(self, document: str, section: str, *, current: str = "") -> Markup:
+        """Return a pointer to a section of a document, with its page where that is known."""
         kind = self._names.documents[str(document)]
-        page = self._pages.get(str(document), {}).get(str(section))
         title = next((s.title for s in kind.sections if s.id == section), str(section).rpartition("-")[2])
-        number = f", page\u00a0{page}" if page is not None else ""
-        return Markup('<a class="pointer" href="{}.pdf#{}">{}, {}{}</a>').format(
-            document, section, kind.title, title, number
+        if document == current:
+            return Markup('<a class="here" href="#{}">{}</a>').format(section, title) if section else Markup("here")
+        if self._order is not None and document not in self._order:
+            return Markup('<span class="pointer">{}, {} (not in this file)</span>').format(kind.title, title)
+        page = self._pages.get(str(document), {}).get(str(section))
+        number = f", page\u00a0{page}" if page is not None and section else ""
+        anchor, name = (f"#{section}", f", {title}") if section else ("", "")
+        text = Markup('<a class="pointer" href="{}.pdf{}">{}{}{}</a>')
+        return text.format(document, anchor, kind.title, name, number)
+
+    def there(self, document: str, section: str) -> bool:
+        """Tell whether a section is in a document; one that was not laid out yet is taken to have it."""
+        return document not in self._pages or section in self._pages[document]
+
+    def document(self, name: str) -> Markup:
+        """Return a pointer to a whole document, with its number of pages where that is known."""
+        count = self._pages.get(name, {}).get("")
+        pages = "" if count is None else f", {count}\u00a0{'page' if count == 1 else 'pages'}"
+        return Markup('<a class="pointer" href="{}.pdf">{}{}</a>').format(
+            name, self._names.documents[name].title, pages
         )

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from validation.dossier.derived import derive
 from validation.dossier.record import Record
 from validation.errors import IntegrityProblem
 from validation.evidence.events import EVENTS_FILE, LEDGER_FILE, read_events, verify_chain
@@ -51,6 +52,9 @@ class RunFiles:
             if path.is_file():
                 verify_chain(path)
                 sources[name] = {str(e.seq): asdict(e) for e in read_events(path)}
+        derived = derive(sources[""], sources.get("protocol", {}))
+        if derived:
+            sources["derived"] = derived
         return Record(sources)
 
     @cached_property

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from markupsafe import Markup
 
 from validation.data import shipped
 from validation.dossier.catalogue import Catalogue, Section, catalogue
+from validation.dossier.data_files import data_files
 from validation.dossier.figures.gallery import Gallery
+from validation.dossier.filemap import FileMap
+from validation.dossier.holdings import Holdings
 from validation.dossier.narratives import Narratives
 from validation.dossier.printing import Pages, Printing
 from validation.dossier.record import Node, Record, anchor_of, exact
@@ -19,9 +22,13 @@ from validation.dossier.runfiles import RunFiles
 from validation.dossier.subgroup_words import SubgroupWords
 from validation.dossier.templating import build, environment
 from validation.errors import RunProblem
+from validation.protocol.claims import claim_facts
+
+if TYPE_CHECKING:
+    from validation.protocol.schema import ClaimType, Pathway
 
 _NUMBER = re.compile(r'<a class="num" data-id="([^"]+)"')
-_NAMES = {"protocol": "P", "lock": "lock", "environment": "environment"}
+_NAMES = {"protocol": "P", "lock": "lock", "environment": "environment", "derived": "derived"}
 
 
 class ViewModel:
@@ -33,15 +40,21 @@ class ViewModel:
         The run folder.
     figures
         Folder in which processes that print the same run share their figures.
+    edition
+        Folder of an edition whose narrative blocks count instead of those of the run.
     """
 
-    def __init__(self, run_folder: Path, figures: Path | None = None) -> None:
+    def __init__(self, run_folder: Path, figures: Path | None = None, *, edition: Path | None = None) -> None:
         self.files = RunFiles(run_folder)
         self.record: Record = self.files.record
         self.catalogue: Catalogue = catalogue()
         self.gallery = Gallery(self.files, figures)
-        self.narratives = Narratives(run_folder, self.catalogue)
+        home = edition or run_folder
+        self.narratives = Narratives(home, self.catalogue)
+        self.has = Holdings(self.record, home)
+        self.claim: ClaimType = self.record.raw("claim.type")
         folder = shipped("templates", "dossier")
+        self._files: dict[str, FileMap] = {}
         self._jinja = environment(folder)
         self._screen = Markup((folder / "screen.css").read_text(encoding="utf-8"))  # noqa: S704 - shipped
 
@@ -57,38 +70,68 @@ class ViewModel:
         """
         kind = self.catalogue.documents[document]
         pages = pages or {}
+        file = self.file(pathway)
+        printing = Printing(self.record, self.catalogue, pages, order=file.order)
+        asked = file.asked(document)
+        narrative = self.narratives.html(document)
         context: dict[str, Any] = {
             **self._facts(),
-            **Printing(self.record, self.catalogue, pages).functions(),
+            **printing.functions(),
             "figure": self.gallery.html,
             "images": self._images,
             "pictured": self._pictured,
             "subgroup_words": SubgroupWords(self.record),
-            "narrative": self.narratives.html(document),
+            "narrative": narrative,
+            "to_write": file.points(document) if narrative is None and file.by_person(document) else None,
             "deviations": self._deviations,
             "ledger_entries": lambda: self._entries("ledger", only=()),
-            "documents": lambda: self._documents(pathway, document, pages),
+            "event_entries": lambda: self._entries("events", only=()),
+            "asked": lambda: file.rows(asked, printing, document),
+            "every_requirement": lambda: file.rows(file.answered, printing, document),
+            "file_sections": lambda: file.sections(printing),
+            "file_names": lambda: [f"{k:03d}_{name}.pdf" for k, name in enumerate(file.order, start=1)],
+            "data_files": lambda: data_files(file.order),
+            "standards": file.standards,
+            "catalogue_facts": lambda: claim_facts(self.claim),
             "document": {
                 "id": document,
                 "title": kind.title,
                 "signs": kind.signs,
                 "sections": [s.id for s in kind.sections],
             },
-            "filing": self.catalogue.filings.get(kind.filing),
             "pathway": {"id": pathway, "title": self.catalogue.pathway(pathway).title},
             "screen_css": self._screen,
         }
+        there = {"asked": bool(asked), "narrative": bool(narrative or context["to_write"])}
         bodies: list[tuple[Section, Markup]] = []
         for section in kind.sections:
-            if all(bool(context["narrative"]) if n == "narrative" else self._has(n) for n in section.needs):
+            if section.claims and self.claim not in section.claims:
+                continue
+            if section.id == "record":
                 context["used"] = self._used(bodies)
+                there["used"] = bool(context["used"])
+            if all(there[n] if n in there else self.has(n) for n in section.needs):
+                context["filing"] = file.filing(section.filing, printing) if section.filing else None
                 bodies.append((section, self._section(section, context)))
         frame = self._jinja.get_template("document.html.j2")
         sections = [{"id": section.id, "title": section.title, "body": body} for section, body in bodies]
         return build(lambda: frame.render(**context, sections=sections), "document.html.j2")
 
+    def file(self, pathway: str) -> FileMap:
+        """Return the map of the file of a pathway.
+
+        Raises
+        ------
+        UsageProblem
+            DOS-005 if there is no such pathway.
+        """
+        self.catalogue.pathway(pathway)
+        if pathway not in self._files:
+            self._files[pathway] = FileMap(self.claim, cast("Pathway", pathway), self.catalogue, self.has)
+        return self._files[pathway]
+
     def _facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"R": self.record.node(), "has": self._has}
+        found: dict[str, Any] = {"R": self.record.node(), "has": self.has}
         for source, name in _NAMES.items():
             if self.record.has(source):
                 found[name] = self.record.node(source=source)
@@ -103,12 +146,6 @@ class ViewModel:
             if entry is not None:
                 picture["entry"] = entry
         return pictures
-
-    def _has(self, need: str) -> bool:
-        """Tell whether the record holds something under a source, a key of the results, or (``any:``) any endpoint."""
-        if need.startswith("any:"):
-            return any(e.get(need.removeprefix("any:")) for e in self.record.results["endpoints"].values())
-        return self.record.has(need) or bool(self.record.results.get(need))
 
     def _entries(self, source: str, *, only: tuple[str, ...]) -> list[Node]:
         """Return entries of a chain up to the end of the run, so that rendering later gives the same document."""
@@ -134,23 +171,6 @@ class ViewModel:
                     found.setdefault(str(case["case_id"]), row)["endpoints"].append(endpoint)
         return list(found.values())
 
-    def _documents(self, pathway: str, current: str, pages: Pages) -> list[dict[str, Any]]:
-        """Return the documents of a pathway for its index."""
-        rows = []
-        for name in self.catalogue.pathway(pathway).documents:
-            kind = self.catalogue.documents[name]
-            if name == current:
-                continue
-            places = pages.get(name, {})
-            sections = [
-                {"title": s.title, "page": f"p.\u00a0{places[s.id]}" if s.id in places else ""}
-                for s in kind.sections
-                if not places or s.id in places
-            ]
-            count = f"{places['']}" if "" in places else "–"
-            rows.append({"id": name, "title": kind.title, "signs": kind.signs, "sections": sections, "pages": count})
-        return rows
-
     def _used(self, bodies: list[tuple[Section, Markup]]) -> list[dict[str, Any]]:
         """Return what the record of numbers lists: every number that the sections so far have printed, each once.
 
@@ -174,7 +194,7 @@ class ViewModel:
         return [{"part": part, "numbers": numbers} for part, numbers in groups.items()]
 
     def _section(self, section: Section, context: dict[str, Any]) -> Markup:
-        name = f"sections/{section.id}.html.j2"
+        name = f"sections/{section.template or section.id}.html.j2"
         template = self._jinja.get_template(name)
         body = build(lambda: template.render(**context), name)
         if not body.strip():

@@ -32,7 +32,7 @@ _COLOURS = {
 _COLOURS |= {f"claim_{name}": colour for name, colour in _COLOURS.items()}
 _INLINE = {"a", "span", "strong", "em", "br", "cite", "sup", "sub", "code"}
 _HEADINGS = {"h1": "Title", "h2": "Heading 1", "h3": "Heading 2"} | dict.fromkeys(("h4", "h5", "h6"), "Heading 3")
-_BOXES = {"notice": "1B1F24", "draftnote": "A83C00", "proposal": "1B1F24", "narrative": "C9CED6"}
+_BOXES = {"notice": "1B1F24", "draftnote": "A83C00", "proposal": "1B1F24", "narrative": "C9CED6", "openblock": "A83C00"}
 
 
 def write_docx(html: str, gallery: Gallery, *, paper: str, finished: str, draft: bool, notice: str) -> bytes:

@@ -1,7 +1,8 @@
 """Print documents of one run, one after the other: in this process, or in processes of their own.
 
-A process of its own is started with ``python -m validation.dossier.worker RUN STAGING`` and answers JSON lines. It is
-no fork of the caller, so threads cannot be caught in it, and no spawn, so the script of the caller is not run again.
+A process of its own is started with ``python -m validation.dossier.worker RUN STAGING [EDITION]`` and answers JSON
+lines. It is no fork of the caller, so threads cannot be caught in it, and no spawn, so the script of the caller is not
+run again.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ class Printer:
         The run.
     staging
         Folder for finished files, and for figures that other workers may reuse.
+    edition
+        Folder of an edition whose narrative blocks count instead of those of the run.
     """
 
-    def __init__(self, run_folder: Path, staging: Path) -> None:
-        self._view = ViewModel(run_folder, figures=staging)
+    def __init__(self, run_folder: Path, staging: Path, edition: Path | None = None) -> None:
+        self._view = ViewModel(run_folder, figures=staging, edition=edition)
         self._staging = staging
         record = self._view.record
         self._finished, self._draft = str(record.raw("run.finished")), bool(record.raw("run.draft"))
@@ -96,13 +99,13 @@ def _look_over(html: str, document: str, forbidden: list[str]) -> list[LintFindi
     return findings
 
 
-def serve(run_folder: Path, staging: Path) -> None:
+def serve(run_folder: Path, staging: Path, edition: Path | None = None) -> None:
     """Answer tasks on standard input, one JSON line each, until it ends."""
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not look like an answer
     printer: Printer | None = None
     for line in sys.stdin:
         try:
-            printer = printer or Printer(run_folder, staging)
+            printer = printer or Printer(run_folder, staging, edition)
             done = printer.run(Task(**json.loads(line)))
             answer: dict[str, Any] = {"pages": done.pages, "findings": done.findings}
         except ValidationProblem as problem:
@@ -112,4 +115,4 @@ def serve(run_folder: Path, staging: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), Path(sys.argv[2]))
+    serve(*map(Path, sys.argv[1:]))

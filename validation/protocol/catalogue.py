@@ -242,6 +242,11 @@ class RegulatoryCatalogue:
         return [s for s in self.packages[pathway].sections if artefact in s.artefacts]
 
 
+def level_words(requirement: Requirement) -> str:
+    """Return how far a statement was checked, in words: ``level B``, ``level K, unverified``."""
+    return f"level {requirement.verification}" + ("" if requirement.verified else ", unverified")
+
+
 def load_catalogue(folder: Path) -> RegulatoryCatalogue:
     """Read the four files from a folder.
 

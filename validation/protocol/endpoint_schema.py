@@ -148,6 +148,11 @@ class Endpoint(Part):
     minimum_clusters: int | None = Field(
         default=None, ge=2, description="Overrides population.minimum_clusters, e.g. for repeated phantom scans."
     )
+    independent_unit: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z -]{1,60}$",
+        description="Overrides population.independent_unit, e.g. `phantom scan` for an endpoint on a phantom.",
+    )
     rationale: str | None = Field(default=None, description="Why this margin is clinically acceptable.")
     hazards: list[Identifier] = Field(default_factory=list)
     """Hazards of the claim that this endpoint tests."""

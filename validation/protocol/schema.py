@@ -73,6 +73,11 @@ class Population(Part):
         examples=["modality == 'CT' and slice_thickness_mm <= 5"],
     )
     cluster: str = Field(default="patient_id", description="Column whose values are independent; normally the patient.")
+    independent_unit: str = Field(
+        default="patient",
+        pattern=r"^[a-z][a-z -]{1,60}$",
+        description="What one of them is called in documents, such as `patient`, `phantom scan` or `record`.",
+    )
     target: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Expected proportions per column in the target population; each sums to 1."
     )

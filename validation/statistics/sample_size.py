@@ -303,3 +303,47 @@ class Plan:
 
 def _beyond(limits: tuple[float, float], goal: float, higher_is_better: bool) -> bool:
     return limits[0] > goal if higher_is_better else limits[1] < goal
+
+
+def clusters_for_subgroup(minimum: int, share: float, *, assurance: float = 0.9) -> int:
+    """Return how many clusters must be enrolled in sequence so that a subgroup very likely has enough of them.
+
+    Parameters
+    ----------
+    minimum
+        Fewest clusters that the subgroup must have.
+    share
+        Proportion of the target population that belongs to it, above 0 and at most 1.
+    assurance
+        Probability with which the minimum is to be reached.
+
+    Returns
+    -------
+    int
+        The smallest n with P(X >= minimum) >= assurance, X binomial(n, share): enrolment is taken to be a simple random
+        sample of the target population.
+
+    Notes
+    -----
+    The tail of the binomial distribution is computed by SciPy; it grows with n, so the smallest n is found by doubling
+    and halving.
+
+    Examples
+    --------
+    >>> clusters_for_subgroup(30, 1.0), clusters_for_subgroup(1, 0.5, assurance=0.9)
+    (30, 4)
+    """
+    from scipy.stats import binom
+
+    if minimum < 1 or not 0 < share <= 1 or not 0 < assurance < 1:
+        raise ValueError("minimum must be positive, share in (0, 1], assurance in (0, 1)")
+    low, high = minimum - 1, minimum
+    while binom.sf(minimum - 1, high, share) < assurance:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if binom.sf(minimum - 1, middle, share) >= assurance:
+            high = middle
+        else:
+            low = middle
+    return high

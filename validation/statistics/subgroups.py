@@ -74,8 +74,8 @@ def by_level(estimator: Estimator, sample: Sample, levels: ArrayLike, *, minimum
     for name in sorted({n for n in names if n}):
         part = sample.subset(names == name)
         short = part.n_clusters < minimum_clusters
-        reason = f"{part.n_clusters} patients, fewer than the planned minimum of {minimum_clusters}" if short else ""
-        result[name] = Level(estimate=estimator(part), enough=not short, reason=reason)
+        few = f"{part.n_clusters} independent units, fewer than the planned minimum of {minimum_clusters}"
+        result[name] = Level(estimate=estimator(part), enough=not short, reason=few if short else "")
     return result
 
 

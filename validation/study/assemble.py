@@ -80,6 +80,7 @@ def assemble(
             "n_rejected": len(rejected),
             "n_analysed": len(analysed),
             "n_clusters": int(analysed["cluster"].nunique()),
+            "independent_unit": protocol.population.independent_unit,
             "manifest_sha256": inputs["cohort_manifest"],
             "exclusions": flow["exclusions"],
             "rejections": [{"case_id": str(case), "reason": str(row["reason"])} for case, row in rejected.iterrows()],

@@ -15,6 +15,7 @@ from validation import metrics
 from validation.estimate import Estimate, Outcome, Verdict
 from validation.protocol.endpoint_schema import Endpoint
 from validation.protocol.schema import Protocol
+from validation.protocol.units import plural
 from validation.registry import Kind, Metric
 from validation.statistics import multiplicity
 from validation.statistics.hypotheses import judge as judge_hypothesis
@@ -74,8 +75,10 @@ def _judge_endpoint(
     ready = prepare_endpoint(endpoint, protocol, cases, measurements)
     metric, hypothesis = ready.metric, endpoint.hypothesis
 
+    unit = endpoint.independent_unit or protocol.population.independent_unit
+
     def decide(part: Sample, minimum: int, what: str) -> tuple[Estimate, Verdict]:
-        return _decide(part, endpoint, ready.better, ready.estimator, minimum, what)
+        return _decide(part, endpoint, ready.better, ready.estimator, minimum, what, unit)
 
     minimum = endpoint.minimum_clusters or protocol.population.minimum_clusters
     estimate, verdict = decide(ready.sample, minimum, "minimum_clusters")
@@ -93,6 +96,7 @@ def _judge_endpoint(
         "hypothesis": hypothesis.model_dump(mode="json"),
         "rationale": endpoint.rationale or "",
         "hazards": list(endpoint.hazards),
+        "independent_unit": unit,
         "estimate": estimate.to_dict(),
         "verdict": verdict.to_dict(),
         "n_missing": detail.count_missing(ready.sample),
@@ -121,7 +125,7 @@ def _judge_endpoint(
 
 
 def _decide(
-    sample: Sample, endpoint: Endpoint, better: str | None, estimator: Estimator, minimum: int, what: str
+    sample: Sample, endpoint: Endpoint, better: str | None, estimator: Estimator, minimum: int, what: str, unit: str
 ) -> tuple[Estimate, Verdict]:
     """Judge a sample; with fewer clusters than the protocol asks for, the verdict is inconclusive."""
     hypothesis = endpoint.hypothesis
@@ -139,7 +143,7 @@ def _decide(
     if verdict.hypothesis != "descriptive" and clusters < minimum:
         verdict = Verdict(
             outcome=Outcome.INCONCLUSIVE,
-            reason=f"{clusters} independent {'patient' if clusters == 1 else 'patients'} with a value; the protocol "
+            reason=f"{clusters} independent {unit if clusters == 1 else plural(unit)} with a value; the protocol "
             f"asks for at least {minimum} ({what}). Too few to support a claim, whatever the interval.",
             hypothesis=verdict.hypothesis,
             margin=verdict.margin,

@@ -15,6 +15,7 @@ from validation.protocol import lock as locks
 from validation.protocol.claims import Finding, warnings
 from validation.protocol.load import load_protocol
 from validation.protocol.schema import Protocol
+from validation.protocol.units import plural
 from validation.registry import get_metric
 from validation.study.endpoints import check_endpoint, sample_size
 from validation.study.judge_sets import check_set_endpoint
@@ -51,15 +52,16 @@ def _underpowered(protocol: Protocol) -> list[Finding]:
     for endpoint in protocol.endpoints:
         plan = sample_size(endpoint) if endpoint.confirmatory and not measures_sets(endpoint) else {}
         place = f"endpoints[{endpoint.id}].sample_size"
+        units = plural(endpoint.independent_unit or protocol.population.independent_unit)
         if plan and plan["reason"]:
             text = f"the sample size of {endpoint.id} cannot be checked: {plan['reason']}."
             found.append(Finding("SAMPLE-SIZE", place, text, "Correct the assumptions."))
         elif plan and plan["required_clusters"] > plan["planned_clusters"]:
             text = (
-                f"{endpoint.id} plans {plan['planned_clusters']} patients; its own assumptions need "
+                f"{endpoint.id} plans {plan['planned_clusters']} {units}; its own assumptions need "
                 f"{plan['required_clusters']} for a power of {plan['power']:g} (planned: {plan['planned_power']:.2f})."
             )
-            found.append(Finding("POWER", place, text, "Plan more patients, or correct the assumptions."))
+            found.append(Finding("POWER", place, text, f"Plan more {units}, or correct the assumptions."))
     return found
 
 

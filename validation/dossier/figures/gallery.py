@@ -16,6 +16,7 @@ from validation.dossier.figures.intervals import forest_plot, margin_plot
 from validation.dossier.rounding import is_estimate
 from validation.dossier.runfiles import RunFiles
 from validation.errors import RunProblem
+from validation.protocol.units import plural, unit_word
 
 
 class Gallery:
@@ -100,12 +101,13 @@ class Gallery:
     def _unit(self, unit: str) -> str:
         return catalogue().units.get(unit, unit)
 
-    def _counts(self, estimate: dict[str, Any]) -> str:
+    def _counts(self, estimate: dict[str, Any], endpoint: dict[str, Any]) -> str:
         clusters = estimate.get("n_clusters")
         cases = f"n = {estimate['n']} {'case' if estimate['n'] == 1 else 'cases'}"
         if clusters is None:
             return cases
-        return f"{cases} of {clusters} {'patient' if clusters == 1 else 'patients'}"
+        word = unit_word(self._files.record.results, endpoint)
+        return f"{cases} of {clusters} {word if clusters == 1 else plural(word)}"
 
     def _limits(self, identifier: str, estimate: dict[str, Any]) -> str:
         printed = self._files.record.printed
@@ -114,17 +116,18 @@ class Gallery:
         limits = [printed(f"{identifier}.{k}") if estimate[k] is not None else "no limit" for k in ("lower", "upper")]
         return f"{printed(f'{identifier}.value')} ({limits[0]} to {limits[1]})"
 
-    def _sentence(self, identifier: str, estimate: dict[str, Any]) -> str:
+    def _sentence(self, identifier: str, endpoint: dict[str, Any]) -> str:
+        estimate = endpoint["estimate"]
         if estimate["value"] is None:
             return f"Not estimable: {estimate['reason']}."
         unit = self._unit(estimate["unit"])
         level = self._files.record.printed(f"{identifier}.level")
         limits = self._limits(identifier, estimate) + (f" {unit}" if unit else "")
-        return f"{limits}, {level} interval, {self._counts(estimate)}."
+        return f"{limits}, {level} interval, {self._counts(estimate, endpoint)}."
 
     def _margin(self, name: str, subject: str) -> Drawing | None:
         endpoint = self._endpoint(subject)
-        text = f"{subject}, {endpoint['title']}: " + self._sentence(f"{subject}.estimate", endpoint["estimate"])
+        text = f"{subject}, {endpoint['title']}: " + self._sentence(f"{subject}.estimate", endpoint)
         key = " Dot: estimate; bar: confidence interval"
         if endpoint["hypothesis"]["type"] != "descriptive":
             key += "; dashed: margin; shaded: where the whole interval had to lie"
@@ -179,15 +182,16 @@ class Gallery:
             return None  # other cases than those of the estimate would be a different picture
         clusters = cases.set_index("case_id")["cluster"] if "case_id" in cases.columns else cases["cluster"]
         text = f"{subject}, {endpoint['title']}: difference of each case against the mean of its arms, "
-        text += f"{self._counts(endpoint['estimate'])}."
-        key = " Lines join cases of one patient; band: confidence interval of the estimate."
+        text += f"{self._counts(endpoint['estimate'], endpoint)}."
+        word = unit_word(self._files.record.results, endpoint)
+        key = f" Lines join cases of one {word}; band: confidence interval of the estimate."
         return paired_plot(
             name, endpoint, values, clusters, unit=self._unit(endpoint["unit"]), caption=text + key, alternative=text
         )
 
     def _spectrum(self, name: str, subject: str) -> Drawing | None:
         endpoint = self._endpoint(subject)
-        text = f"{subject}, {endpoint['title']}, by arm, {self._counts(endpoint['estimate'])}."
+        text = f"{subject}, {endpoint['title']}, by arm, {self._counts(endpoint['estimate'], endpoint)}."
         return spectrum_plot(name, endpoint, caption=text + " Bands: pointwise confidence intervals.", alternative=text)
 
     def _levels(self, name: str, subject: str) -> Drawing | None:
