@@ -1,7 +1,9 @@
 """How long the analysis of reader studies takes, beside what other tools take, and how often true nulls are rejected.
 
 Run ``python benchmarks/reader_study.py`` (``--shared PATH`` for the study that other tools were timed on). Times of
-other tools are measured in the same run if R with MRMCaov, iMRMC and RJafroc is installed, else skipped with a word.
+other tools are measured in the same run where R has them (MRMCaov, iMRMC; pROC for the part of the work that it does),
+else skipped with a word. pROC is no tool for reader studies: it gives DeLong's covariance of two curves, of which the
+large study has 820; the sum over modalities and readers, the tests and the intervals are then still to be made.
 """
 
 from __future__ import annotations
@@ -31,6 +33,12 @@ from validation.reader_study.tables import read_scores
 from validation.reader_study.ustatistics import difference, moments
 
 RIVALS = {
+    "pROC DeLong covariances": "library(pROC); d <- d[order(d$case), ]; s <- split(d, list(d$reader, d$modality)); "
+    "k <- lapply(s, function(x) roc(x$truth, x$score, direction = '<', levels = c(0, 1), quiet = TRUE)); "
+    "for (i in seq_along(k)) for (j in seq_len(i)) if (i == j) var(k[[i]], method = 'delong') else "
+    "cov(k[[i]], k[[j]], method = 'delong')",
+    "iMRMC R": "library(iMRMC); i <- createIMRMCdf(d, keyColumns = list(readerID = 'reader', caseID = 'case', "
+    "modalityID = 'modality', score = 'score', truth = 'truth'), truePositive = 1); invisible(doIMRMC(i))",
     "MRMCaov unbiased": "library(MRMCaov); r <- mrmc(empirical_auc(truth, score), modality, reader, case, data = d, "
     'cov = "unbiased"); invisible(summary(r))',
     "MRMCaov jackknife": "library(MRMCaov); r <- mrmc(empirical_auc(truth, score), modality, reader, case, data = d, "
@@ -76,16 +84,26 @@ def analyses(scores: ReaderScores) -> None:
 
 
 def rivals(scores: ReaderScores, folder: Path) -> None:
-    """Print how long R packages take for the same table, if they are installed."""
+    """Print how long R packages take for the same table, and the ratio to the same covariance here, if installed."""
     if shutil.which("Rscript") is None:
         print("R is not installed: other tools were not timed in this run")
         return
     table = folder / "large.csv"
     scores.to_frame().to_csv(table, index=False)
+    own = {
+        name: best_of(lambda name=name: analyse(scores, AnalysisPlan(method="or", covariance=name)))  # type: ignore[misc]
+        for name in ("delong", "unbiased", "jackknife")
+    }
     for name, code in RIVALS.items():
         script = f'd <- read.csv("{table}"); t <- system.time({{{code}}}); cat(t[["elapsed"]])'
         done = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, timeout=900)
-        print(f"{name}: {done.stdout.strip() + ' s' if done.returncode == 0 else 'not installed or failed'}")
+        if done.returncode != 0:
+            print(f"{name}: not installed or failed; not timed")
+            continue
+        seconds = float(done.stdout.split()[-1])
+        mine = own[next((key for key in own if key in name.lower()), "unbiased")]
+        print(f"{name}: {seconds:.2f} s; the whole analysis here {mine:.3f} s, ratio {seconds / mine:.0f}")
+    table.unlink()
 
 
 def simulated_trials(trials: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
