@@ -95,3 +95,9 @@ def test_the_command_adds_odds_ratios_or_why_there_are_none() -> None:
     assert ("Odds ratios" in text) == fitted
     wrong = CliRunner().invoke(command, [*arguments[:2], "--odds-ratios", "both"])
     assert wrong.exception.code == "RDR-011"  # type: ignore[union-attr]
+
+
+def test_levels_without_a_common_case_are_said() -> None:
+    scores = scores_of(OWN / "own_splitplot.csv")
+    with pytest.raises(DataProblem, match="told apart"):
+        conditional_odds_ratios(scores, "sensitivity", effect="both", threshold=0.5)

@@ -97,8 +97,10 @@ def conditional_odds_ratios(
         raise _no_fit("no case was judged differently, so that nothing is left after conditioning")
     x = np.stack(columns, axis=1)
     model = ConditionalLogit(y[informative], x[informative], groups=strata[informative])
-    fit = model.fit(method="bfgs", disp=0, maxiter=500, gtol=1e-10)
-    beta = _newton(model, np.asarray(fit.params, dtype=float))
+    first = np.linalg.eigvalsh(_information(model, np.zeros(x.shape[1])))
+    if first[0] < 1e-8 * first[-1]:
+        raise _no_fit("some levels were never judged on a common case, so that they cannot be told apart")
+    beta = _newton(model, np.zeros(x.shape[1]))  # the likelihood is concave
     information = _information(model, beta)
     if np.abs(beta).max() > 12 or not np.linalg.eigvalsh(information)[0] > 0:
         raise _no_fit(
@@ -172,8 +174,8 @@ def _information(model: Any, beta: Array) -> Array:
 
 
 def _newton(model: Any, beta: Array) -> Array:
-    """Polish the maximum."""
-    for _ in range(20):
+    """Return the maximum, by Newton steps of at most 1; it may run away, which the caller sees."""
+    for _ in range(60):
         step = np.linalg.lstsq(_information(model, beta), np.asarray(model.score(beta)), rcond=None)[0]
         beta = beta + np.clip(step, -1.0, 1.0)
         if np.abs(step).max() < 1e-12 or np.abs(beta).max() > 20:
