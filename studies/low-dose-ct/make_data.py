@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from ladder import Ladder
 from simulation.dicom import Header, write_slice
 from simulation.patients import Patient, Scene, chest_slice, draw_patient
 from simulation.phantoms import phantom
@@ -37,8 +38,9 @@ PHANTOM_REPEATS = {"uniform": 5, "disk": 5, "signal_present": 60, "signal_absent
 # fmt: off
 COLUMNS = (
     "case_id", "patient_id", "site", "sex", "age", "age_band", "size", "effective_diameter_mm", "kind", "signal",
-    "acquisition_date", "dose_fraction", "lesion_contrast_hu", "lesion_radius_mm", "input", "reference",
-    "mask.uniform", "mask.lesion", "mask.background", "mask.body", "mask.roi", "mask.rod", "mask.signal",
+    "acquisition_date", "dose_fraction", "ladder_dose", "contrast_hu", "lesion_contrast_hu", "lesion_radius_mm",
+    "input", "reference", "mask.uniform", "mask.lesion", "mask.background", "mask.body", "mask.roi", "mask.rod",
+    "mask.core", "mask.signal",
 )
 # fmt: on
 
@@ -196,6 +198,7 @@ def _phantom_rows(
                         "signal": int(kind == "signal_present") if detectability else "",
                         "acquisition_date": "2025-07-01",
                         "dose_fraction": DOSE_FRACTION,
+                        "ladder_dose": DOSE_FRACTION if detectability else "",
                         **paths,
                         **{f"mask.{name}": key for name, key in keys.items()},
                     }
@@ -247,6 +250,7 @@ def make_cohort(
     rows = [
         *_patient_rows(plans, out, masks, seed, rng, software),
         *_phantom_rows(out, masks, seed, phantom_scale, vendors, software),
+        *Ladder(out, masks, seed, phantom_scale, software).rows(vendors),
     ]
     masks.close()
     with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:

@@ -151,7 +151,8 @@ def test_the_same_seed_makes_the_same_cohort_and_the_cohort_opens(
     assert first == _make(tmp_path / "b", monkeypatch)
     cohort = open_cohort(CohortSpec(folder="a", table="a/cases.csv"), tmp_path)
     assert set(cohort.cases["manufacturer"]) == {"Simulated A", "Simulated B", "Simulated C"}
-    assert set(cohort.cases["kind"]) == {"patient", "uniform", "disk", "signal_present", "signal_absent"}
+    ladder = {"ladder_water", "ladder_rod", "ladder_present", "ladder_absent"}
+    assert set(cohort.cases["kind"]) == {"patient", "uniform", "disk", "signal_present", "signal_absent", *ladder}
     case = cohort.load("SIM-P001-S1")
     assert case.unit == "HU"
     assert case.spacing_mm[-1] == pytest.approx(1.5625)

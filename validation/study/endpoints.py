@@ -17,6 +17,7 @@ from validation.registry import Direction, Kind, Metric, Summary, get_metric, ge
 from validation.statistics.sample import Sample
 from validation.statistics.sample_size import Plan
 from validation.statistics.summaries import null_value
+from validation.study.plan import in_protocol, mask_roles
 from validation.study.samples import build_sample, endpoint_cases
 
 Estimator = Callable[[Sample, float], Estimate]
@@ -113,6 +114,7 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
     if "labels" in summary.needs and "label" not in endpoint.summary_parameters:
         raise refuse(f"summary {summary.name} needs the truth of each case.", "Set `summary_parameters: {label: ...}`.")
     own = {"structure", "against"} if metric.family == "segmentation" else set()  # see study.named
+    own |= {in_protocol(role) for role in mask_roles(metric)}
     unknown = set(endpoint.metric.parameters()) - set(metric.parameters()) - own
     if unknown:
         raise refuse(

@@ -288,12 +288,12 @@ def _check_parameters(
     given = masks or {}
     unknown = sorted(set(parameters) - set(known) | (provided & set(parameters)))
     missing = sorted(n for n, default in known.items() if default is _REQUIRED and n not in {*parameters, *provided})
-    missing += [_in_protocol(role) for role in metric.roles if _is_mask(role) and role not in given]
+    missing += [in_protocol(role) for role in metric.roles if _is_mask(role) and role not in given]
     missing += ["structure"] if "readers" in metric.roles and not structure else []
     if unknown or missing:
         detail = [f"it has no parameter {', '.join(unknown)}"] if unknown else []
         detail += [f"it needs {', '.join(missing)}"] if missing else []
-        every = [n for n in known if n not in provided] + [_in_protocol(r) for r in _mask_roles(metric)]
+        every = [n for n in known if n not in provided] + [in_protocol(r) for r in mask_roles(metric)]
         every += ["structure", "against"] if metric.family == "segmentation" else []
         raise ProtocolProblem(
             f"the metric {metric.name!r} is not called rightly: {'; '.join(detail)}.",
@@ -309,11 +309,11 @@ def _masks(endpoint: Endpoint, metric: Metric) -> tuple[dict[str, str], dict[str
     if endpoint.metric.region:
         parameters["region"] = endpoint.metric.region
     masks: dict[str, str] = {}
-    for role in _mask_roles(metric):
-        name = parameters.pop(_in_protocol(role), None)
+    for role in mask_roles(metric):
+        name = parameters.pop(in_protocol(role), None)
         if name is not None and not isinstance(name, str):
             raise ProtocolProblem(
-                f"`{_in_protocol(role)}` is the name of a mask of the case.",
+                f"`{in_protocol(role)}` is the name of a mask of the case.",
                 code="RUN-002",
                 where=f"endpoints.{endpoint.id}.metric",
             )
@@ -322,7 +322,8 @@ def _masks(endpoint: Endpoint, metric: Metric) -> tuple[dict[str, str], dict[str
     return masks, parameters
 
 
-def _mask_roles(metric: Metric) -> list[str]:
+def mask_roles(metric: Metric) -> list[str]:
+    """Return the roles of a metric that are masks of the case."""
     return [role for role in (*metric.roles, *metric.optional_roles) if _is_mask(role)]
 
 
@@ -330,5 +331,6 @@ def _is_mask(role: str) -> bool:
     return role == "mask" or role.endswith("_mask")
 
 
-def _in_protocol(role: str) -> str:
+def in_protocol(role: str) -> str:
+    """Return what a mask role is called in a protocol."""
     return "region" if role == "mask" else role.removesuffix("_mask")

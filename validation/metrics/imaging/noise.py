@@ -75,3 +75,54 @@ def noise_magnitude(image: Tensor, mask: Tensor | None = None, *, detrend: str =
     n = mask.flatten(1).sum(1) if mask is not None else torch.full_like(variance, image[0].numel())
     lost = image.ndim - 1
     return torch.where(n > lost + 1, variance * (n - 1) / (n - 1 - lost).clamp(min=1), torch.nan).sqrt()
+
+
+@metric(
+    "uniformity",
+    unit="HU",
+    direction=Direction.LOWER,
+    roles=("image", "mask"),
+    reference="IEC 61223-3-5:2019 (uniformity: difference of mean CT numbers between periphery and centre)",
+    oracle="NumPy; images with planted cupping",
+    family="imaging",
+)
+def uniformity(image: Tensor, mask: Tensor) -> Tensor:
+    """Non-uniformity of a round region: the largest difference of mean CT number between its periphery and its centre.
+
+    Five discs in plane, each with 0.25 of the radius of the region: one in its centre, four at 0.65 of its radius
+    (above, below, left and right). Slices of a volume in which the mask has voxels are pooled. The standard asks for
+    the largest absolute difference; noise adds to it, so compare images of like noise, or with the noise-free image.
+
+    Undefined (NaN) when the region is so small that a disc holds no voxel of it, or a voxel there is not a number.
+
+    Parameters
+    ----------
+    image
+        ``(B, H, W)`` or ``(B, D, H, W)``.
+    mask
+        A round region of one material, same shape, bool.
+
+    Returns
+    -------
+    Tensor
+        ``(B,)``, in the unit of the image.
+    """
+    image = checked_image(image)
+    region = checked_mask(mask, image)
+    if region is None:
+        raise UsageProblem("no mask.", code="MET-014", where="mask", action="Name the region.")
+    found = []
+    rows = torch.arange(image.shape[-2], dtype=torch.float64, device=image.device)[:, None]
+    columns = torch.arange(image.shape[-1], dtype=torch.float64, device=image.device)[None, :]
+    for values, inside in zip(image, region, strict=True):
+        flat = inside.reshape(-1, *inside.shape[-2:]).any(0).to(torch.float64)
+        area = flat.sum().clamp(min=1)
+        centre = (flat * rows).sum() / area, (flat * columns).sum() / area
+        radius = (area / torch.pi).sqrt()
+        means = []
+        for down, across in ((0.0, 0.0), (-0.65, 0.0), (0.65, 0.0), (0.0, -0.65), (0.0, 0.65)):
+            y, x = rows - centre[0] - down * radius, columns - centre[1] - across * radius
+            disc = inside & (y.square() + x.square() <= (0.25 * radius) ** 2)
+            means.append(values[disc].to(torch.float64).mean())
+        found.append((torch.stack(means[1:]) - means[0]).abs().amax())
+    return torch.stack(found)

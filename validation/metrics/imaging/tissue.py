@@ -236,7 +236,8 @@ def largest_false_tissue(
         if not core.any():
             volumes.append(0.0)
             continue
-        grown = ndimage.binary_dilation(core, iterations=erode, mask=case) if erode else core
+        around = np.ones((3,) * case.ndim, dtype=bool)
+        grown = ndimage.binary_dilation(core, around, iterations=erode, mask=case) if erode else core
         labels, _ = ndimage.label(grown)
         volumes.append(float(np.bincount(labels[grown]).max()) * unit)
     return torch.tensor(volumes, dtype=torch.float64, device=output.device)
