@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,6 @@ def pull(
 @click.argument("run", type=_FOLDER)
 @click.option("--to", "folder", type=_FOLDER, required=True, help="New folder, outside the run.")
 @click.option("--case", "cases", multiple=True, help="Only this case; may be given again.")
-@click.option("--label", "labels", multiple=True, help="VALUE=NAME of a structure, for models that answer with labels.")
 @click.option("--manufacturer", default="", help="Who makes the model, as the objects state it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @by_option
@@ -93,7 +93,6 @@ def export(
     run: Path,
     folder: Path,
     cases: tuple[str, ...],
-    labels: tuple[str, ...],
     manufacturer: str,
     as_json: bool,
     actor: str,
@@ -104,9 +103,8 @@ def export(
     """
     from validation.study.export import export_run
 
-    named = dict(_label(text) for text in labels)
     done = export_run(
-        run, folder, actor=actor, cases=cases, labels=named, manufacturer=manufacturer,
+        run, folder, actor=actor, cases=cases, manufacturer=manufacturer,
         progress=_progress("cases", quiet=as_json),
     )  # fmt: skip
     files = sum(map(len, done.written.values()))
@@ -118,13 +116,6 @@ def export(
         for case_id, reason in done.left_out.items():
             click.echo(f"  left out: {case_id}: {reason}")
     return 1 if done.left_out else 0
-
-
-def _label(text: str) -> tuple[int, str]:
-    value, _, name = text.partition("=")
-    if not value.strip().isdigit() or int(value) < 1 or not name.strip():
-        raise click.UsageError(f"--label takes VALUE=NAME with a whole number from 1, not {text!r}.")
-    return int(value), name.strip()
 
 
 @command.command("push")
@@ -149,6 +140,71 @@ def push(server: Path, via: str | None, as_json: bool, folder: Path) -> int:
         for name in done.missing:
             click.echo(f"  accepted, but not listed by the archive: {name}")
     return 1 if done.refused or done.missing else 0
+
+
+@command.command("check")
+@click.option("--server", type=_FILE, required=True, help="Settings file of the archive.")
+@click.option("--via", type=click.Choice(["dicomweb", "dimse"]), default=None, help="Only this channel.")
+@click.option("--to", "folder", type=_FOLDER, required=True, help="Folder for the acceptance record.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@by_option
+def check(server: Path, via: str | None, folder: Path, as_json: bool, actor: str) -> int:
+    """Prove that an archive keeps what is written: send a made-up study, fetch it back, compare.
+
+    Writes the acceptance record (JSON, HTML, PDF, Word). The test study stays in the archive under the patient
+    number that the record names.
+    """
+    import secrets
+
+    from validation.dicom.pacs.check import check_archive
+    from validation.dicom.pacs.settings import load_server
+    from validation.digest import canonical_json, write_atomically
+    from validation.dossier.integration import acceptance_blocks, write_documents
+    from validation.errors import UsageProblem
+
+    settings = load_server(server)
+    if via and via not in settings.channels():
+        raise UsageProblem(f"the settings do not describe {via!r}.", code="PACS-010", where="--via")
+    say = (lambda _text: None) if as_json else (lambda text: click.echo(text, err=True))
+    record = check_archive(
+        settings, [via] if via else settings.channels(), nonce=secrets.token_hex(4), by=actor, progress=say
+    )
+    write_atomically(folder / "acceptance.json", canonical_json(record))
+    write_documents(
+        folder, "acceptance", "Interface acceptance record", settings.name, acceptance_blocks(record),
+        moment=record["performed"],
+    )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    else:
+        for channel, entries in record["channels"].items():
+            for entry in entries:
+                click.echo(f"{channel:9} {entry['id']}  {entry['outcome']:9} {entry['title']}")
+                if entry["outcome"] != "met":
+                    click.echo(f"{'':17}{entry['detail']}")
+        met = f"{record['n_needed_met']} of {record['n_needed']} needed checks met"
+        click.echo(f"{met}; proposal: {record['proposal']}")
+        click.echo(f"record: {folder / 'acceptance.pdf'}")
+    return 0 if record["proposal"] == "accept" else 1
+
+
+@command.command("statement")
+@click.option("--server", type=_FILE, default=None, help="Settings file of the archive, to be shown too.")
+@click.option("--to", "folder", type=_FOLDER, required=True, help="Folder for the document.")
+def statement(server: Path | None, folder: Path) -> None:
+    """Write the integration documentation: DICOM conformance, output objects, IHE, network and security."""
+    from validation import __version__
+    from validation.dicom.pacs.settings import load_server
+    from validation.dossier.integration import integration_blocks, write_documents
+
+    facts = None if server is None else load_server(server).facts()
+    paths = write_documents(
+        folder, "integration", "Integration documentation", f"genmed-validation {__version__}",
+        integration_blocks(facts),
+        moment=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )  # fmt: skip
+    for path in paths:
+        click.echo(str(path))
 
 
 def _progress(what: str, *, quiet: bool) -> Callable[[int, int], None]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from validation.cohort.open import Cohort
 from validation.dicom.locators import locator_files
@@ -29,7 +28,7 @@ from validation.models import load_model
 from validation.models.sampler_spec import SamplerSpec
 from validation.protocol import lock as locks
 from validation.study.environment import deterministic
-from validation.study.execute import open_for_run, read_inputs, require_model, study_of
+from validation.study.execute import open_for_run, read_inputs, study_of
 from validation.study.measure import Loaded, Measurer, check_case
 from validation.study.plan import make_plan
 from validation.study.run import resolve_device
@@ -53,11 +52,13 @@ def export_run(
     *,
     actor: str,
     cases: Sequence[str] = (),
-    labels: Mapping[int, str] | None = None,
     manufacturer: str = "",
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Exported:
     """Write the outputs of a run (draw 0, made anew with its seeds) as DICOM objects, one folder per case.
+
+    A model that answers with images gives a derived series, marked as synthetic; one that answers with label maps a
+    segmentation, a structure set and a report of volumes.
 
     Parameters
     ----------
@@ -67,9 +68,6 @@ def export_run(
         New or empty folder outside the run.
     cases
         Cases to export; all that were analysed if empty.
-    labels
-        For models that answer with a label map: value to name of structure. The case then gets a segmentation, a
-        structure set and a report of volumes; otherwise a derived image series, marked as synthetic.
     manufacturer
         Who makes the model, as the objects state it.
 
@@ -103,7 +101,15 @@ def export_run(
     )
     cohort = open_for_run(study, inputs)
     spec = study.spec.model
-    model = require_model(None if isinstance(spec, SamplerSpec) else load_model(spec, study.folder, device), study)
+    if isinstance(spec, SamplerSpec) or not spec.on_grid:
+        raise UsageProblem(
+            "the model answers with neither images nor label maps.",
+            code="PACS-040",
+            where="model.answer of study.yaml",
+            action="Only these are written as DICOM objects.",
+        )
+    structures = dict(spec.structures)
+    model = load_model(spec, study.folder, device)
     if model.sha256 != results["model"]["sha256"]:
         raise UsageProblem(
             "the model of the study is not the one of the run.",
@@ -123,7 +129,7 @@ def export_run(
         manufacturer=manufacturer or "not stated",
         model_name=str(facts["name"])[:64],
         software_version=str(facts["version"])[:64],
-        synthetic=not labels,
+        synthetic=spec.answer == "image",
         series_description=f"AI {facts['name']}"[:64],
         made=datetime.fromisoformat(str(results["run"]["finished"])),
     )
@@ -133,7 +139,7 @@ def export_run(
         for number, case_id in enumerate(chosen, 1):
             name = case_id if _SAFE.fullmatch(case_id) else f"case-{number:05d}"
             try:
-                done.written[case_id] = _export_case(measurer, cohort, case_id, folder / name, how, labels)
+                done.written[case_id] = _export_case(measurer, cohort, case_id, folder / name, how, structures)
             except DataProblem as problem:
                 done.left_out[case_id] = problem.what
             progress(number, len(chosen))
@@ -148,7 +154,7 @@ def export_run(
 
 
 def _export_case(
-    measurer: Measurer, cohort: Cohort, case_id: str, folder: Path, how: Derivation, labels: Mapping[int, str] | None
+    measurer: Measurer, cohort: Cohort, case_id: str, folder: Path, how: Derivation, structures: Mapping[str, int]
 ) -> list[Path]:
     locator = cohort.locator(case_id, "input") or ""
     if locator.lower().endswith((".npy", ".nii", ".nii.gz")) or ".npz:" in locator.lower():
@@ -158,9 +164,9 @@ def _export_case(
     loaded = Loaded(case=cohort.load(case_id), row=row, tasks=frozenset())
     check_case(loaded, frozenset({"input"}))
     output = measurer.output_of(loaded)
-    if not labels:
+    if not structures:
         return write_series(output, source, folder / "series", how)
-    masks = _masks(output, labels, case_id)
+    masks = {name: output == label for name, label in structures.items()}
     segmentation = write_segmentation(masks, source, folder / "segmentation.dcm", how)
     contours = write_structure_set(masks, source, folder / "structures.dcm", how)
     spacing = loaded.case.spacing_mm
@@ -175,20 +181,3 @@ def _export_case(
     if not volumes:
         return [segmentation, contours]
     return [segmentation, contours, write_measurements(volumes, source, folder / "volumes.dcm", how, segmentation)]
-
-
-def _masks(
-    output: npt.NDArray[np.float32], labels: Mapping[int, str], case_id: str
-) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return the mask of each label; values of the output that no label names are refused."""
-    values = np.rint(output).astype(np.int64)
-    strange = sorted(set(np.unique(values).tolist()) - {0, *labels})
-    if strange or np.abs(output - values).max() > 1e-3:
-        what = f"value {strange[0]}" if strange else "values between labels"
-        raise DataProblem(
-            f"the output is no map of the labels that were named: it holds {what}.",
-            code="PACS-041",
-            where=case_id,
-            action="Name every label with --label VALUE=NAME.",
-        )
-    return {name: values == value for value, name in labels.items()}
