@@ -135,7 +135,9 @@ def test_plans_are_written_in_three_formats(signed: Signed, tmp_path: Path, caps
     assert run_cli("plan", str(signed.folder), "--out", str(tmp_path)) == 0
     capsys.readouterr()
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    expected = {f"{name}.{s}" for name in ("change_plan", "monitoring_plan") for s in ("pdf", "docx", "html")}
+    expected = {
+        f"{name}.{s}" for name in ("change_plan", "monitoring_plan", "follow_up_plan") for s in ("pdf", "docx", "html")
+    }
     assert names == expected
     text = " ".join(page.extract_text() for page in PdfReader(tmp_path / "change_plan.pdf").pages)
     for word in ("Traceability", "Impact assessment", "Version history", "Data management", "M2.", "E2"):

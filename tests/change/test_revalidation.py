@@ -9,18 +9,23 @@ import pytest
 
 from tests.change.changing_study import write_cohort
 from tests.change.conftest import Signed
+from validation.change import revalidation
+from validation.change.recheck import recheck
+from validation.change.resumption import is_change, resume_change
 from validation.change.revalidation import Request, register, revalidate
 from validation.change.triggers import parse_changes
 from validation.change.workspace import last_accepted, register_path
-from validation.digest import sha256_file
+from validation.digest import canonical_json, sha256_file
 from validation.errors import IntegrityProblem, ProtocolProblem, RunProblem, UsageProblem
 from validation.evidence.approvals import approve
 from validation.evidence.attestation import close
 from validation.evidence.events import EVENTS_FILE, read_events
 from validation.evidence.keys import load_signer
 from validation.evidence.manifest import MANIFEST_FILE
+from validation.study.execute import study_of
 from validation.study.prepare import state
 from validation.study.reproduce import reproduce
+from validation.study.spec import load_study
 
 
 def request(signed: Signed, change: str, **fields: object) -> Request:
@@ -165,3 +170,70 @@ def test_the_last_version_is_the_last_that_a_person_accepted(signed: Signed, tmp
         return
     approve(run, load_signer(signed.key), name="A Tester", role="QA", meaning="I approve", decision="accept")
     assert last_accepted(signed.study) == run
+
+
+def test_an_interrupted_revalidation_is_resumed(
+    signed: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before a case is measured, then before the comparison: the record is that of an undisturbed one."""
+    new = write_cohort(tmp_path / "new", seed=9, software="1.1", prefix="b")
+    asked = request(signed, "software=1.1", cohort=new)
+    _, undisturbed = revalidate(signed.study, asked)
+    for stop in ("carry_on", "_compare"):
+        with monkeypatch.context() as patch:
+            patch.setattr(revalidation, stop, _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                revalidate(signed.study, asked)
+        run = max(signed.folder.glob("changes/*/runs/*"), key=lambda path: path.stat().st_mtime_ns)
+        assert not (run / "change/record.json").exists()
+        made = load_study(study_of(run))
+        assert is_change(made)
+        record = resume_change(made, run, actor="T", quiet=True)
+        assert record == json.loads((run / "change/record.json").read_bytes())
+        for part in ("differences", "constancy", "shift", "header_drift", "proposal", "summary", "assessments"):
+            assert record[part] == undisturbed[part]
+        assert resume_change(made, run, actor="T", quiet=True) == record  # what is written is kept
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_another_baseline_is_refused_on_resuming(
+    signed: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = write_cohort(tmp_path / "new", seed=9, prefix="b")
+    with monkeypatch.context() as patch:
+        patch.setattr(revalidation, "_compare", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            revalidate(signed.study, request(signed, "software=1.1", cohort=new))
+    run = next(signed.folder.glob("changes/*/runs/*"))
+    path = run.parents[1] / "request.json"
+    path.write_text(path.read_text().replace(sha256_file(signed.baseline / MANIFEST_FILE), "0" * 64))
+    with pytest.raises(IntegrityProblem, match="began with"):
+        resume_change(load_study(run.parents[1]), run, actor="T", quiet=True)
+
+
+def test_a_change_record_is_computed_again(signed: Signed, tmp_path: Path) -> None:
+    new = write_cohort(tmp_path / "new", seed=9, software="1.1", prefix="b")
+    run, record = revalidate(signed.study, request(signed, "software=1.1", cohort=new))
+    assert recheck(run) == ([], [])
+    path = run / "change/record.json"
+    for part, edit in {
+        "differences.E1.estimate.value": lambda r: r["differences"]["E1"]["estimate"].update(value=0.0),
+        "proposal.reasons": lambda r: r["proposal"]["reasons"].clear(),
+        "constancy.C1": lambda r: r["constancy"]["C1"]["verdict"].update(outcome="fail"),
+        "E2.estimate.lower": lambda r: r["endpoints"]["E2"]["estimate"].update(lower=-1.0),
+    }.items():
+        changed = json.loads(json.dumps(record))
+        edit(changed)
+        path.write_bytes(canonical_json(changed))
+        found, _ = recheck(run)
+        assert any(part.split(".", 1)[0] in line for line in found), part
+    path.write_bytes(canonical_json(record))
+    moved = tmp_path / "elsewhere"
+    signed.baseline.rename(moved)
+    found, notes = recheck(run)
+    assert found == []
+    assert "not here" in notes[0]
+    assert recheck(run, [moved]) == ([], [])

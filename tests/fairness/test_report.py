@@ -310,3 +310,26 @@ def test_mistakes_have_one_message(
     assert status in (2, 3)
     assert code in out
     assert "Traceback" not in out
+
+
+def test_arrays_are_read_and_values_that_are_none_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(8)
+    columns = {"truth": rng.integers(0, 2, 80), "score": rng.random(80), "site": rng.integers(1, 3, 80)}
+    np.savez(tmp_path / "t.npz", **columns)
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    found = []
+    asked = ["--label", "truth", "--score", "score", "--by", "site", "--json"]
+    for name in ("t.npz", "t.csv"):
+        with pytest.raises(SystemExit) as end:
+            main(["fairness", str(tmp_path / name), *asked, "--threshold", "0.5", "--metric", "fpr,auc"])
+        assert int(end.value.code or 0) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["cells"] == found[1]["cells"]
+    with pytest.raises(SystemExit) as end:
+        main(["fairness", str(tmp_path / "t.csv"), *asked, "--threshold", "nan", "--metric", "fpr"])
+    assert end.value.code == 2
+    columns["score"][0] = 1e300
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(SystemExit) as end:
+        main(["fairness", str(tmp_path / "t.csv"), "--value", "score", "--by", "site", "--metric", "mean", "--json"])
+    assert end.value.code == 3

@@ -119,3 +119,24 @@ def test_damaged_inputs(tmp_path: Path, tables: tuple[str, str], capsys: pytest.
         status, out = run(capsys, str(tmp_path / name), tables[1])
         assert status == 3, name
         assert "Traceback" not in out
+
+
+def test_columns_of_one_table_only_are_named(
+    tables: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "c.csv"
+    pd.read_parquet(tables[1]).drop(columns="dose").assign(extra=1).to_csv(other, index=False)
+    code, out = run(capsys, tables[0], str(other), "--cluster", "patient", "--test", "none", "--json")
+    assert code == 0
+    assert json.loads(out)["in_one_table_only"] == {"baseline": ["dose"], "new": ["extra"]}
+    _, out = run(capsys, tables[0], str(other), "--cluster", "patient", "--test", "none")
+    assert "only in the baseline table, not compared: dose" in out
+
+
+def test_joint_margin(tables: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--columns", "dose", "--test", "mmd", "--joint-margin"]
+    code, out = run(capsys, tables[0], tables[0], *asked, "mmd=0.6", "--json")
+    assert code == 0
+    assert json.loads(out)["multivariate"]["mmd"]["margin"] == 0.6
+    for wrong in ("0.6", "mmd=-1", "classifier=0.6"):
+        assert run(capsys, *tables, *asked, wrong)[0] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from validation import metrics
+from validation.change.follow_up import open_questions
 from validation.change.indicators import ALPHA, TITLES, indicator_title
 from validation.change.triggers import catalogue
 from validation.errors import UsageProblem
@@ -55,7 +56,7 @@ def monitoring_plan(protocol: Protocol, *, digest: str, record: Lock | None, tit
         "owner_role": plan.owner_role,
         "indicators": [_indicator(i, protocol) for i in plan.indicators],
         "rows": rows,
-        "pmcf": _pmcf(protocol),
+        "pmcf": [q["question"] for q in open_questions(protocol)],
         "gaps": [] if plan.owner_role else ["the role that owns the monitoring is not stated"],
     }  # fmt: skip
 
@@ -87,25 +88,5 @@ def _answers(protocol: Protocol, plan: Monitoring) -> dict[str, str]:
         "escalation": plan.escalation,
         "inputs": f"Followed: {', '.join(dict.fromkeys(inputs))}." if inputs else "",
         "change_protocol": "The change control plan of the same protocol." if protocol.change_protocol else "",
-        "pmcf": "See the open questions below; a person decides.",
+        "pmcf": "The follow-up plan of the same protocol lists the open questions; a person decides.",
     }
-
-
-def _pmcf(protocol: Protocol) -> list[str]:
-    """Return what the pre-market protocol leaves open, the questions that a follow-up plan starts from."""
-    found = [
-        f"Subgroup {name.replace('_', ' ')}: does performance hold in routine use"
-        for name in protocol.population.subgroups
-    ]
-    found += [
-        f"{e.id}, {e.title}: reported only so far; is it tied to patient benefit"
-        for e in protocol.endpoints
-        if e.hypothesis.type == "descriptive"
-    ]
-    uncovered = {h.id: h.description for h in protocol.claim.hazards}
-    watched = {
-        h for i in (protocol.monitoring.indicators if protocol.monitoring else []) if i.endpoint
-        for h in protocol.endpoint(i.endpoint).hazards
-    }  # fmt: skip
-    found += [f"Hazard {h} is followed by no indicator: {text}" for h, text in uncovered.items() if h not in watched]
-    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +23,16 @@ from validation.change.triggers import Change, impact, revalidation_plan
 from validation.change.workspace import last_accepted, open_workspace, register_path
 from validation.cohort.open import open_cohort
 from validation.digest import canonical_json, sha256_bytes, write_atomically
-from validation.evidence.events import EVENTS_FILE, append_event, utc_now
+from validation.evidence.events import EVENTS_FILE, append_event, read_events, utc_now
 from validation.evidence.keys import PublicKey
+from validation.evidence.results import RESULTS_FILE
 from validation.models.spec import ModelSpec
 from validation.study.execute import begin, carry_on
 from validation.study.prepare import require_lock
 from validation.study.spec import Study
 
 RECORD_FILE = "change/record.json"
+REQUEST_FILE = "request.json"
 SCHEMA = "validation.change/1"
 
 
@@ -86,20 +90,53 @@ def revalidate(study: Study, request: Request) -> tuple[Path, dict[str, Any]]:
     protocol, _ = require_lock(study)
     require_same_criteria(baseline, protocol)
     last = last_version(study, request)
-    asked = impact(protocol, request.changes)
+    impact(protocol, request.changes)  # refuses before anything is written
     named = "-".join(f"{change.kind}-{change.value}" for change in request.changes)
     reason = "revalidation after " + ", ".join(map(str, request.changes))
     made = open_workspace(
         study, baseline, name=named, actor=request.actor, reason=reason, cohort=request.cohort, model=request.model,
         training_manifest=request.training_manifest,
     )  # fmt: skip
+    save_request(made.folder, request, baseline, last)
     run = begin(made, device=request.device, purpose=reason, actor=request.actor)
-    carry_on(made, run, actor=request.actor, quiet=request.quiet)
+    return run, complete_revalidation(study, made, run, request, baseline, last)
+
+
+def complete_revalidation(
+    study: Study, made: Study, run: Path, request: Request, baseline: RunRecord, last: RunRecord | None
+) -> dict[str, Any]:
+    """Bring a begun run of a workspace to its results, compare it, and write and return the change record."""
+    if not (run / RESULTS_FILE).exists():
+        carry_on(made, run, actor=request.actor, quiet=request.quiet)
     new = read_run(run)
+    asked = impact(new.protocol, request.changes)
     cohort = open_cohort(made.spec.cohort, made.folder).cases
     record = _compare(study, request, asked, new, baseline, last, cohort)
     write_record(run, record, request.actor, baseline)
-    return run, record
+    return record
+
+
+def save_request(
+    folder: Path, request: Request, baseline: RunRecord, last: RunRecord | None, *, modification: str | None = None
+) -> None:
+    """Write what was asked into the workspace, so that an interrupted change can be resumed."""
+    write_atomically(
+        folder / REQUEST_FILE,
+        canonical_json(
+            {
+                "modification": modification,
+                "changes": [[change.kind, change.value] for change in request.changes],
+                "facts": dict(request.facts),
+                "baseline": {"folder": _relative(baseline.folder, folder), "manifest_sha256": baseline.manifest_sha256},
+                "last": last and {"folder": _relative(last.folder, folder), "manifest_sha256": last.manifest_sha256},
+                "allow_unsigned": request.allow_unsigned,
+            }
+        ),
+    )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
 
 
 def compare_versions(new: RunRecord, others: Mapping[str, RunRecord | None]) -> dict[str, dict[str, Any]]:
@@ -129,7 +166,9 @@ def write_record(run: Path, record: dict[str, Any], actor: str, baseline: RunRec
 
 
 def register(study: Study, run: Path, record: dict[str, Any], *, manifest_sha256: str, actor: str) -> None:
-    """Enter a closed change in the hash-chained register of the study."""
+    """Enter a closed change in the hash-chained register of the study, once."""
+    if any(event.object_digest == manifest_sha256 for event in read_events(register_path(study))):
+        return
     append_event(
         register_path(study),
         actor=actor,
@@ -211,6 +250,7 @@ def _compare(
             name: [c for c in m["clauses"] if not c["met"]] for name, m in judged.items() if not m["within"]
         },
     }  # fmt: skip
+    record = json.loads(canonical_json(record))  # in the order in which it is read again
     proposal = decide(record)
     record["assessments"] = assess(record)
     record["proposal"] = proposal.to_dict()

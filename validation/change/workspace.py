@@ -78,6 +78,7 @@ def open_workspace(
     write_atomically(locks.lock_path(folder), locks.text(record).encode())
     _copy_key(study.folder, folder)
     _copy_training(study, protocol, folder, training_manifest)
+    _copy_shift_baseline(study, protocol, folder)
     write_atomically(folder / FILE, _yaml(_spec(study, folder, table, model, baseline)))
     made = load_study(folder)
     if table is None:
@@ -202,6 +203,23 @@ def _copy_training(study: Study, protocol: Protocol, folder: Path, given: Path |
             where=str(study.folder),
             why="Independence of training and holdout is checked again after every change.",
             action="Put it there, or name the new one in the candidate file (`training_manifest`).",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, source.read_bytes())
+
+
+def _copy_shift_baseline(study: Study, protocol: Protocol, folder: Path) -> None:
+    """Copy the table of development cases that every run is compared with, where the protocol names one."""
+    name = protocol.shift.baseline if protocol.shift else None
+    if name is None or (folder / name).exists():
+        return
+    source, target = study.folder / name, folder / name
+    if not source.is_file() or not target.resolve().is_relative_to(folder.resolve()):
+        raise UsageProblem(
+            f"the table {Path(name).name!r} that the shift plan compares with is not in the study folder.",
+            code="CHG-006",
+            where=str(study.folder),
+            action="Put it there.",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, source.read_bytes())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STAMP = "not evidence"
+LARGEST = 1e100  # beyond, squares overflow
 
 
 @click.command("fairness")
@@ -43,6 +44,8 @@ STAMP = "not evidence"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(table: Path, as_json: bool, suppress: int | None, **options: Any) -> None:
     """Estimate metrics in every group, with intervals that hold for small ones, and the gaps between groups.
+
+    TABLE is CSV, Parquet, or NPZ with one array per column.
 
     All gaps of one metric are one family with simultaneous intervals. A group with fewer patients than --minimum is
     listed and its finding is inconclusive. With --margin the worst group is judged for non-inferiority.
@@ -76,10 +79,14 @@ def fairness(table: Path, **options: Any) -> dict[str, Any]:
     from validation.fairness.measures import canonical, measures
     from validation.fairness.report import fairness_report
     from validation.protocol.plan_schemas import FairnessPlan
+    from validation.shift.inputs import table_of_arrays
     from validation.tables import read_table
 
     roles = {role: options.get(role) for role in ("label", "score", "decision", "value", "cluster")}
-    frame = read_table(table, text_columns=[roles["cluster"]] if roles["cluster"] else [])
+    if table.suffix.lower() == ".npz":
+        frame = table_of_arrays(table)
+    else:
+        frame = read_table(table, text_columns=[roles["cluster"]] if roles["cluster"] else [])
     for role, column in roles.items():
         if column is not None and column not in frame.columns:
             raise _no_column(column, f"--{role}", frame)
@@ -92,6 +99,7 @@ def fairness(table: Path, **options: Any) -> dict[str, Any]:
         role: None if name is None else _numeric(frame, name, role) for role, name in roles.items() if role != "cluster"
     }
     if options.get("threshold") is not None:
+        _number(str(options["threshold"]), "--threshold")
         if columns["score"] is None or columns["decision"] is not None:
             raise UsageProblem(
                 "--threshold needs --score and excludes --decision.", code="FAIR-002", where="--threshold"
@@ -142,7 +150,15 @@ def _numeric(frame: pd.DataFrame, name: str, role: str) -> pd.Series[Any]:
     column = pd.to_numeric(frame[name], errors="coerce")
     if (column.isna() & frame[name].notna()).any():
         raise DataProblem(f"the {role} column {name!r} holds text.", code="FAIR-005", where=f"--{role}")
-    return column.astype("float64")
+    numbers = column.astype("float64")
+    if (numbers.abs() > LARGEST).any():
+        raise DataProblem(
+            f"the {role} column {name!r} holds infinite values, or values above {LARGEST:g}.",
+            code="FAIR-005",
+            where=f"--{role}",
+            action="Leave the cell empty where the value is not known.",
+        )
+    return numbers
 
 
 def _margins(given: tuple[str, ...], names: list[str]) -> tuple[dict[str, float], float | None]:

@@ -1,4 +1,4 @@
-"""`validation plan`: the change control plan and the monitoring plan of a protocol, as documents."""
+"""`validation plan`: change control plan, monitoring plan and follow-up plan of a protocol, as documents."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import click
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; else STUDY/plans.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON, and write nothing.")
 def command(study: Path, out: Path | None, as_json: bool) -> None:
-    """Write the change control plan of STUDY (PDF, Word, HTML), and its monitoring plan where the protocol has one.
+    """Write the change control plan of STUDY (PDF, Word, HTML), the plan of clinical follow-up, and the monitoring plan
+    where the protocol has one.
 
     Every criterion is that of an endpoint; what the protocol leaves open is listed. Without a lock: drafts.
-    """
+    """  # noqa: D205 - click joins the lines
+    from validation.change.follow_up import follow_up_plan
     from validation.change.monitoring_plan import monitoring_plan
     from validation.change.plan import change_plan
     from validation.protocol import lock as locks
@@ -33,6 +35,7 @@ def command(study: Path, out: Path | None, as_json: bool) -> None:
     records = {"plan": change_plan(protocol, **head)}  # type: ignore[arg-type]
     if protocol.monitoring is not None:
         records["monitoring_plan"] = monitoring_plan(protocol, **head)  # type: ignore[arg-type]
+    records["follow_up_plan"] = follow_up_plan(protocol, **head)  # type: ignore[arg-type]
     if as_json:
         click.echo(json.dumps(records, indent=2, ensure_ascii=False))
         return

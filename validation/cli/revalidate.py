@@ -88,14 +88,19 @@ def finish_change(
 ) -> int:
     """Write the documents of a change, close and sign the run, register it, print it; return the exit code."""
     from validation.change.revalidation import register
+    from validation.digest import sha256_file
     from validation.dossier.change_documents import render_change
     from validation.evidence.attestation import close
     from validation.evidence.keys import load_signer
+    from validation.evidence.manifest import MANIFEST_FILE
 
-    documents = render_change(run)
     named = key or (str(study.signing_key_path) if study.signing_key_path else None)
-    closure = close(run, load_signer(named) if named else None)
-    register(study, run, record, manifest_sha256=closure.manifest_sha256, actor=actor)
+    if (run / MANIFEST_FILE).exists():  # interrupted after closing
+        documents, digest = [], sha256_file(run / MANIFEST_FILE)
+    else:
+        documents = render_change(run)
+        digest = close(run, load_signer(named) if named else None).manifest_sha256
+    register(study, run, record, manifest_sha256=digest, actor=actor)
     if as_json:
         click.echo(json.dumps({"run": str(run), "signed": bool(named), "record": record}, indent=2, ensure_ascii=False))
     else:

@@ -29,6 +29,9 @@ _STATISTICS = ("ks", "cramer_von_mises", "chi2", "energy", "wasserstein", "stand
 @click.option(
     "--test", "tests", default="mmd", show_default=True, metavar="NAME,..", help="mmd,energy,classifier or none."
 )
+@click.option(
+    "--joint-margin", "joint_margins", multiple=True, metavar="TEST=M", help="Margin of a joint test: mmd or energy."
+)
 @click.option("--adjust-for", default="", metavar="COL,COL", help="Compare within strata of these columns.")
 @click.option("--label", metavar="COL", help="Truth, 0 or 1: tells covariate, label and concept shift apart.")
 @click.option("--score", metavar="COL", help="Predicted probability, for --label and performance without labels.")
@@ -97,7 +100,12 @@ def shift(baseline: str, new: str, **options: Any) -> dict[str, Any]:
         before, after, variables, cluster=cluster, alpha=options["alpha"], multiplicity=options["multiplicity"],
         permutations=permutations, seed=options["seed"], device=options["device"], multivariate=tests,
         adjust_for=adjust, minimum_clusters=options["minimum"],
+        multivariate_margins=_joint_margins(options["joint_margins"]),
     ).to_dict()  # fmt: skip
+    report["in_one_table_only"] = {
+        where: [str(c) for c in one.columns if c not in other.columns and c not in skipped]
+        for where, one, other in (("baseline", before, after), ("new", after, before))
+    }
     if options["score"]:
         report |= _of_scores(before, after, options)
     if headers:
@@ -180,6 +188,16 @@ def _statistic(text: str) -> str:
     return text
 
 
+def _joint_margins(given: tuple[str, ...]) -> dict[str, float]:
+    margins = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UsageProblem(f"{text!r} is not TEST=MARGIN.", code="SHF-008", where="--joint-margin")
+        margins[name.strip()] = _margin(value)
+    return margins
+
+
 def _margin(text: str) -> float:
     import math
 
@@ -208,6 +226,9 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"  {name} ({c['statistic']}; n {c['n_baseline']} and {c['n_new']}{missing}): {_effect(c['effect'])}"
             )
             text.append(f"    {c['finding']}. {c['reason']}")
+    for where, names in report.get("in_one_table_only", {}).items():
+        if names:
+            text.append(f"\nonly in the {where} table, not compared: {', '.join(names)}")
     kinds = report.get("kinds_of_shift")
     if kinds:
         text.append(f"\nkind of shift: {kinds['reading']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,22 @@ if TYPE_CHECKING:
     multiple=True,
     help="An edited copy of a document (.docx, .html, .pdf): find numbers that differ from the record of RUN.",
 )
+@click.option(
+    "--against",
+    "earlier",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="For a change: runs or packages of earlier versions, if they do not lie beside RUN.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(run: Path, trust: Path | None, allow_unsigned: bool, documents: tuple[Path, ...], as_json: bool) -> int:
+def command(
+    run: Path,
+    trust: Path | None,
+    allow_unsigned: bool,
+    documents: tuple[Path, ...],
+    earlier: tuple[Path, ...],
+    as_json: bool,
+) -> int:
     """Verify RUN, a run folder or a package (.zip), offline. Exit code 0: intact; 4: not, and the files are named."""
     from validation.evidence.keys import read_trust
     from validation.evidence.package import open_run
@@ -48,6 +63,7 @@ def command(run: Path, trust: Path | None, allow_unsigned: bool, documents: tupl
         report.notes += opened.notes
         if all(finding.code == UNSIGNED for finding in report.findings):
             _recompute(opened.run_folder, report)
+            _recompute_change(opened.run_folder, earlier, report)
         else:
             report.notes.append("estimates were not recomputed, because the files are not what was closed")
         if opened.viewer is not None:
@@ -75,6 +91,27 @@ def _recompute(run_folder: Path, report: Verification) -> None:
         return
     report.findings += [Finding(RESULTS_FILE, what, "EVD-080") for what in differences]
     report.recomputed = True
+
+
+def _recompute_change(run_folder: Path, earlier: tuple[Path, ...], report: Verification) -> None:
+    """Compute the record of a change again, if the run is that of a change."""
+    from validation.change.recheck import is_change_run, recheck
+    from validation.change.revalidation import RECORD_FILE
+    from validation.evidence.package import open_run
+    from validation.evidence.verify import Finding
+
+    if not is_change_run(run_folder):
+        return
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_run(path)) for path in earlier]
+        try:
+            found, notes = recheck(run_folder, [o.run_folder for o in opened])
+        except (KeyError, TypeError, ValueError):
+            found, notes = ["the record is not that of a change, or of another version of this program"], []
+        except ValidationProblem as problem:
+            found, notes = [f"it cannot be computed again: {problem.what}"], []
+    report.findings += [Finding(RECORD_FILE, what, "EVD-080") for what in found]
+    report.notes += notes or ["the change record was computed again from its run and the earlier versions"]
 
 
 def _compare(document: Path, run_folder: Path, report: Verification) -> None:

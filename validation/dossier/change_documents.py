@@ -51,6 +51,10 @@ KINDS: dict[str, dict[str, str]] = {
         "id": "monitoring_plan", "title": "Post-market surveillance plan, monitoring of performance",
         "signs": "quality manager", "line": "Digest", "css": "plan.css",
     },
+    "follow_up_plan": {
+        "id": "follow_up_plan", "title": "Post-market clinical follow-up plan",
+        "signs": "clinical affairs", "line": "Digest", "css": "plan.css",
+    },
 }  # fmt: skip
 _DEAD = re.compile(r' href="#rec-[^"]*"')
 

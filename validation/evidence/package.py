@@ -227,7 +227,8 @@ What is inside
 {run_folder.name}/dossier/         the documents
 
 The run is packaged byte for byte as it was signed. Small cells (few patients in a subgroup) are not suppressed in it:
-handle this package under the same rules as the study data.
+handle this package under the same rules as the study data. For a copy without small cells:
+    validation package RUN --suppress K --out results.json
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -65,6 +65,14 @@ class ShiftPlan(Part):
     """Variables compared one by one."""
     multivariate: list[Literal["mmd", "energy", "classifier"]] = Field(default_factory=list)
     """Tests over all variables together."""
+    multivariate_margins: dict[Literal["mmd", "energy"], Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="Largest joint difference of no consequence, per test."
+    )
+    baseline: str | None = Field(
+        default=None,
+        description="Table (CSV/Parquet, relative to the study folder) of the cases that the model was developed on; "
+        "`run` compares the cohort with it. Without it shift is examined in revalidation only.",
+    )
     multiplicity: Literal["holm", "bonferroni", "benjamini_hochberg"] = "holm"
     """Control of error over the variables."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)

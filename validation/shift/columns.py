@@ -12,6 +12,7 @@ from validation.protocol.plan_schemas import ShiftVariable
 from validation.shift.groups import Codes, Floats
 
 MAXIMUM_LEVELS = 200
+LARGEST = 1e100  # beyond, squares overflow
 
 
 def number(baseline: pd.DataFrame, new: pd.DataFrame, name: str) -> Floats:
@@ -33,12 +34,23 @@ def number(baseline: pd.DataFrame, new: pd.DataFrame, name: str) -> Floats:
                 where=f"{where}, column {name}",
                 action="Use the statistic chi2 for categories.",
             )
-        if np.isinf(values).any():
+        if (np.abs(values) > LARGEST).any():
             raise DataProblem(
-                f"the column {name!r} holds infinite values.", code="SHF-002", where=f"{where}, column {name}"
+                f"the column {name!r} holds infinite values, or values above {LARGEST:g}.",
+                code="SHF-002",
+                where=f"{where}, column {name}",
+                action="Leave the cell empty where the value is not known.",
             )
         parts.append(values)
     return np.concatenate(parts)
+
+
+def too_many_levels(baseline: pd.DataFrame, new: pd.DataFrame, name: str) -> int:
+    """Return the number of levels of a category if it is more than can be compared, else 0 (also for numbers)."""
+    if name not in baseline.columns or name not in new.columns or numeric(baseline, new, name):
+        return 0
+    levels = {_text(v) for frame in (baseline, new) for v in frame[name].tolist()} - {None}
+    return len(levels) if len(levels) > MAXIMUM_LEVELS else 0
 
 
 def category(baseline: pd.DataFrame, new: pd.DataFrame, name: str) -> tuple[Codes, list[str]]:

@@ -39,6 +39,7 @@ def compare(
     adjust_for: Sequence[str] = (),
     minimum_clusters: int = 5,
     units: Mapping[str, str] | None = None,
+    multivariate_margins: Mapping[str, float] | None = None,
 ) -> ShiftReport:
     """Compare two cohorts, variable by variable and jointly.
 
@@ -76,11 +77,15 @@ def compare(
         Patients that each cohort needs; with fewer the finding is inconclusive.
     units
         Unit of each column, for distances that carry it.
+    multivariate_margins
+        Largest joint difference of no consequence, for ``mmd`` (between 0 and root 2) and ``energy``.
+
+    A category with more than 200 levels is not compared: it is listed as inconclusive, and left out of the joint tests.
 
     Raises
     ------
     DataProblem
-        SHF-001 to SHF-003 for columns, SHF-005 if the strata leave nothing to compare.
+        SHF-001, SHF-002 for columns, SHF-005 if the strata leave nothing to compare.
     UsageProblem
         SHF-004 if the permutations are too few for the smallest p-value that the family can need.
 
@@ -101,9 +106,10 @@ def compare(
         from validation.shift.multivariate import joint_tests
 
         names = list(multivariate_columns) if multivariate_columns is not None else [v.column for v in variables]
+        names = [n for n in names if not columns.too_many_levels(baseline, new, n)]
         joint = joint_tests(
             baseline, new, names, multivariate, ids=ids, strata=strata, alpha=alpha, permutations=permutations,
-            seed=seed, device=device, minimum_clusters=minimum_clusters,
+            seed=seed, device=device, minimum_clusters=minimum_clusters, margins=multivariate_margins,
         )  # fmt: skip
     return ShiftReport(
         variables=decide(adjusted(tests, multiplicity), alpha),
@@ -131,6 +137,7 @@ def shift_report(
     return compare(
         baseline, new, plan.variables, cluster=cluster, alpha=plan.alpha, multiplicity=plan.multiplicity,
         permutations=plan.permutations, seed=plan.seed, device=device, multivariate=plan.multivariate,
+        multivariate_margins={str(k): v for k, v in plan.multivariate_margins.items()},
     ).to_dict()  # fmt: skip
 
 
@@ -190,6 +197,13 @@ def _test(
     codes: Codes | None = None
     values: Floats | None = None
     levels: list[str] = []
+    if variable.statistic == "chi2" and (many := columns.too_many_levels(baseline, new, name)):
+        why = f"{many} levels, more than {columns.MAXIMUM_LEVELS}, so that shares rest on one or two cases"
+        known = tuple(int(f[name].notna().sum()) for f in (baseline, new))
+        return Tested(
+            name=name, statistic="chi2", margin=variable.margin, known=(known[0], known[1]), patients=(0, 0),
+            missing=(n0 - known[0], len(new) - known[1]), alpha=alpha,
+        ).refused(why, 1 - alpha, "1")  # fmt: skip
     if variable.statistic == "chi2":
         codes, levels = columns.category(baseline, new, name)
         keep = codes >= 0
@@ -231,8 +245,17 @@ def _test(
         why = f"so few patients that the smallest possible p-value is {smallest:.3g}"
     return base.with_results(
         effect=estimate, statistic_value=distance.observed, p_value=p, p_equivalence=equivalence,
-        minimum_detectable=critical + _Z_POWER * distance.standard_error, refusal=why,
+        minimum_detectable=_detectable(critical + _Z_POWER * distance.standard_error, distance.largest), refusal=why,
     )  # fmt: skip
+
+
+def _detectable(size: float, largest: float | None) -> float | None:
+    """Return the smallest difference found with 80 % probability; none where it is larger than any can be, or unknown.
+
+    >>> _detectable(0.4, 1.0), _detectable(1.4, 1.0)
+    (0.4, None)
+    """
+    return size if 0 < size <= (largest if largest is not None else np.inf) else None
 
 
 def _distance(

@@ -11,9 +11,10 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.shift.groups import Codes, Flags, Floats, Groups, weights
-from validation.shift.influence import Influence, influence, lower_limit, multiplier_norms, quantile
+from validation.shift.influence import Influence, Noise, influence, lower_limit, multiplier_norms, norm_upper, quantile
 
 _GRID = 200
+_DUST = 1e-12  # a distance that is only rounding
 
 
 class Distance(ABC):
@@ -25,11 +26,14 @@ class Distance(ABC):
     label: str
     unit: str = "1"
     signed = False
+    largest: float | None = None  # what the effect can be at most
 
     def __init__(self, groups: Groups, *, seed: int) -> None:
         self.groups, self.seed = groups, seed
         observed = self.evaluate(groups.new[None, :])
         self.observed, self.value = float(observed[0][0]), float(observed[1][0])
+        if abs(self.value) < _DUST and self.largest is not None:
+            self.value = 0.0
 
     @abstractmethod
     def evaluate(self, members: Flags) -> tuple[Floats, Floats]:
@@ -48,7 +52,9 @@ class Distance(ABC):
         """Return the effect with its limits."""
         lower, upper = self.limits(level)
         g = self.groups
-        reason = "" if lower is not None else "all values are equal, so their spread cannot be estimated"
+        reason = ""
+        if lower is None:
+            reason = "all values are equal, or every patient has the same in both cohorts, so their spread is not known"
         return Estimate(
             value=self.value, lower=lower, upper=upper, method=self.label, n=len(g.new), unit=unit or self.unit,
             level=level, n_clusters=g.count, reason=reason,
@@ -85,7 +91,7 @@ class _Ordered(Distance):
 
     def limits(self, level: float) -> tuple[float | None, float | None]:
         """See base class; none when all values are equal."""
-        if len(self.points) < 2:
+        if len(self.points) < 2 or self.standard_error <= 0:
             return None, None
         if self._norms is None:
             self._norms = multiplier_norms(self.found(), self.norm, seed=self.seed)
@@ -116,6 +122,7 @@ class KolmogorovSmirnov(_Ordered):
     """Largest difference of the distribution functions."""
 
     label = "largest difference of distribution functions (Kolmogorov-Smirnov); pointwise Newcombe bound"
+    largest = 1.0
 
     def evaluate(self, members: Flags) -> tuple[Floats, Floats]:
         """See base class."""
@@ -170,10 +177,39 @@ class KolmogorovSmirnov(_Ordered):
         return np.asarray(np.clip(effective, min(together, independent), independent))
 
 
-class CramerVonMises(_Ordered):
+class _Squared(_Ordered):
+    """Distances that are norms of a Hilbert space, for which the upper limit is closer."""
+
+    _noise: Noise | None = None
+
+    @abstractmethod
+    def scaled(self) -> Floats:
+        """Return the influences (U, k), scaled so that their plain norm is that of the distance."""
+
+    @property
+    def noise(self) -> Noise:
+        """Return the covariance of the estimated difference, in three numbers."""
+        if self._noise is None:
+            rows = self.scaled()
+            gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+            self._noise = Noise.of(gram, _largest_root(rows) ** 2, self.found().df)
+        return self._noise
+
+    @property
+    def standard_error(self) -> float:
+        """See base class."""
+        return math.sqrt(self.noise.top)
+
+    def upper(self, level: float) -> float:
+        """Return the upper limit of a Hilbert norm."""
+        return norm_upper(self.value**2, self.noise, level)
+
+
+class CramerVonMises(_Squared):
     """Root mean squared difference of the distribution functions over the pooled cases."""
 
     label = "root mean squared difference of distribution functions (Cramer-von Mises)"
+    largest = 1.0
 
     def evaluate(self, members: Flags) -> tuple[Floats, Floats]:
         """Return Anderson's T = nm/(n+m) times the mean squared difference, and its root mean square."""
@@ -186,10 +222,9 @@ class CramerVonMises(_Ordered):
         """See base class."""
         return np.sqrt((process**2) @ self.grid_mass(self.mass))
 
-    @property
-    def standard_error(self) -> float:
+    def scaled(self) -> Floats:
         """See base class."""
-        return _largest_root(self.found().rows * np.sqrt(self.grid_mass(self.mass)))
+        return np.asarray(self.found().rows * np.sqrt(self.grid_mass(self.mass)))
 
 
 class Wasserstein(_Ordered):
@@ -213,7 +248,7 @@ class Wasserstein(_Ordered):
         return float(np.sqrt(step @ np.abs(self.found().covariance) @ step))
 
 
-class Energy(_Ordered):
+class Energy(_Squared):
     """Energy distance: root of twice the integrated squared difference of the distribution functions."""
 
     label = "energy distance"
@@ -227,10 +262,9 @@ class Energy(_Ordered):
         """See base class."""
         return np.sqrt(2 * ((process**2) @ self.grid_mass(self.spacing())))
 
-    @property
-    def standard_error(self) -> float:
+    def scaled(self) -> Floats:
         """See base class."""
-        return _largest_root(self.found().rows * np.sqrt(2 * self.grid_mass(self.spacing())))
+        return np.asarray(self.found().rows * np.sqrt(2 * self.grid_mass(self.spacing())))
 
 
 class StandardisedDifference(Distance):
@@ -298,6 +332,7 @@ class ChiSquared(Distance):
     """Pearson's statistic over the levels of a category; the effect is the total variation distance of the shares."""
 
     label = "total variation distance of the shares of levels"
+    largest = 1.0
 
     def __init__(self, codes: Codes, n_levels: int, groups: Groups, *, seed: int) -> None:
         self.indicators = (codes[:, None] == np.arange(n_levels)).astype(np.float64)

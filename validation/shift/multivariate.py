@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from validation.shift import columns, kernels
 from validation.shift.classifier import classifier_test
 from validation.shift.decide import Tested
 from validation.shift.groups import Codes, Floats, Groups, bundle, pool
-from validation.shift.influence import lower_limit, quantile
+from validation.shift.influence import Noise, lower_limit, norm_tail, norm_upper
 
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _Z_POWER = 0.8416212335729143
+_LARGEST = {"mmd": 2**0.5, "energy": np.inf}
 
 
 def joint_tests(
@@ -33,16 +34,29 @@ def joint_tests(
     seed: int,
     device: str = "cpu",
     minimum_clusters: int = 5,
+    margins: Mapping[str, float] | None = None,
 ) -> list[Tested]:
     """Return joint tests of named columns: numbers standardised by the pooled cohorts, categories as 0/1 columns.
 
-    Only cases with a value in every column take part; the others are counted as missing.
+    Only cases with a value in every column take part; the others are counted as missing. A margin is for ``mmd`` or
+    ``energy``, which are distances of distributions; that one classifier cannot tell the cohorts apart does not show
+    that they are alike, so ``classifier`` has none.
 
     Raises
     ------
     UsageProblem
-        SHF-006 for an unknown test.
+        SHF-006 for an unknown test, SHF-008 for a margin of a test that has none or is not made.
     """
+    for name in margins or {}:
+        if name not in _LARGEST or name not in tests:
+            raise UsageProblem(
+                f"there is a margin for {name!r}, which is "
+                + ("not tested." if name in _LARGEST else "no distance of distributions."),
+                code="SHF-008",
+                where="joint margin",
+                why="That one classifier cannot tell two cohorts apart does not show that they are alike.",
+                action="State margins for mmd or energy, and make that test.",
+            )
     x, keep = design(baseline, new, names)
     n0 = len(baseline)
     known = (int(keep[:n0].sum()), int(keep[n0:].sum()))
@@ -55,10 +69,10 @@ def joint_tests(
     found = []
     for name in tests:
         base = Tested(
-            name=name, statistic=name, margin=None, known=known, patients=patients, alpha=alpha,
+            name=name, statistic=name, margin=(margins or {}).get(name), known=known, patients=patients, alpha=alpha,
             missing=(n0 - known[0], len(new) - known[1]),
         )  # fmt: skip
-        level = 1 - alpha
+        level = 1 - alpha if base.margin is None else 1 - 2 * alpha
         if min(patients) < max(2, minimum_clusters):
             why = (
                 f"{min(patients)} patients with all values in one cohort, fewer than the minimum of {minimum_clusters}"
@@ -72,7 +86,7 @@ def joint_tests(
         if name == "classifier":
             results = classifier_test(x[keep], groups, clusters, level, family, permutations, seed, device)
         elif name in ("mmd", "energy"):
-            results = kernel_test(x[keep], groups, name, level, family, permutations, seed, device)
+            results = kernel_test(x[keep], groups, name, level, family, permutations, seed, device, margin=base.margin)
         else:
             raise UsageProblem(
                 f"there is no joint test named {name!r}.", code="SHF-006", action="Use mmd, energy or classifier."
@@ -111,6 +125,7 @@ def kernel_test(
     seed: int,
     device: str,
     squared_length: float | None = None,
+    margin: float | None = None,
 ) -> dict[str, Any]:
     r"""Test equality of two multivariate distributions by a kernel.
 
@@ -158,15 +173,22 @@ def kernel_test(
         "mmd": f"maximum mean discrepancy at the median distance; test over {len(BANDWIDTHS)} bandwidths{moved}",
         "energy": f"energy distance of standardised columns{moved}",
     }[kind]
+    noise = Noise.of(gram, error**2, df)
+
+    equivalence = None
+    if margin is not None and error > 0:  # the tail at the margin is where the upper limit reaches it
+        equivalence = 1.0 if effect >= margin else norm_tail(plain**2, margin, noise)
+    detectable = critical + _Z_POWER * error
     return {
         "effect": Estimate(
             value=effect, lower=min(effect, lower_limit(plain, norms, df, level)),
-            upper=max(effect, plain + quantile(df, level) * error), method=label, n=len(x), unit="1", level=level,
+            upper=max(effect, norm_upper(plain**2, noise, level)), method=label, n=len(x), unit="1", level=level,
             n_clusters=groups.count,
         ),
         "statistic_value": float(observed[middle, 0]),
         "p_value": p,
-        "minimum_detectable": critical + _Z_POWER * error,
+        "p_equivalence": equivalence,
+        "minimum_detectable": detectable if 0 < detectable <= _LARGEST[kind] else None,
     }  # fmt: skip
 
 

@@ -89,5 +89,6 @@ def assemble(
         "independence": read_check(run, "independence"),
         "representativeness": read_check(run, "representativeness"),
         "missing_covariates": read_check(run, "missing_covariates"),
+        **({"shift": shift} if (shift := read_check(run, "shift")) else {}),
         **sections,
     }

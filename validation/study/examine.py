@@ -14,12 +14,14 @@ from validation.cohort.open import Cohort
 from validation.cohort.pseudonyms import pseudonyms, study_key
 from validation.cohort.quality import check_quality, stop_on_failure
 from validation.cohort.representativeness import representativeness
-from validation.digest import canonical_json, write_atomically
+from validation.digest import canonical_json, sha256_file, write_atomically
 from validation.errors import DataProblem
 from validation.evidence.events import EVENTS_FILE, append_event
 from validation.protocol.expressions import column_names
 from validation.protocol.schema import Protocol
+from validation.shift.compare import shift_report
 from validation.study.spec import Study
+from validation.tables import read_table
 
 if TYPE_CHECKING:
     from validation.study.run import Measured
@@ -51,6 +53,7 @@ def examine(study: Study, protocol: Protocol, cohort: Cohort, run: Path, *, acto
     plan = protocol.independence
     _save(run, "independence", independence(cohort.cases, plan, study.folder) if plan else {})
     population = protocol.population
+    _save(run, "shift", _shift(protocol, _people(eligible), study.folder))
     _save(
         run,
         "representativeness",
@@ -126,6 +129,18 @@ def read_check(run: Path, name: str) -> dict[str, Any]:
 
 def _save(run: Path, name: str, content: dict[str, Any]) -> None:
     write_atomically(run / "checks" / f"{name}.json", canonical_json(content))
+
+
+def _shift(protocol: Protocol, cases: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    """Return the comparison of the cohort with the cases the model was developed on, if the protocol names them."""
+    plan = protocol.shift
+    if plan is None or plan.baseline is None:
+        return {}
+    path, cluster = folder / plan.baseline, protocol.population.cluster
+    before = read_table(path, text_columns=[cluster])
+    report = shift_report(before, cases, plan, cluster=cluster)
+    report["settings"] |= {"baseline": path.name, "baseline_sha256": sha256_file(path)}
+    return report
 
 
 def _people(cases: pd.DataFrame) -> pd.DataFrame:

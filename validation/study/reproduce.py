@@ -19,6 +19,11 @@ def reproduce(run: Path, judge_again: Callable[..., dict[str, Any]] = judge_run)
     """
     stored = read_results(run)
     again = judge_again(run, finished=stored["run"]["finished"])
+    return differences(stored, again)
+
+
+def differences(stored: Any, again: Any) -> list[str]:
+    """Return where two records of plain JSON types differ, at most 50 places."""
     return list(_differences(stored, again, ""))[:50]
 
 
