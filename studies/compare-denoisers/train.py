@@ -150,12 +150,12 @@ def main() -> None:
                 rmse = float((model(example) - targets[:1, None]).square().mean()) ** 0.5
             print(f"  first training image: RMSE {rmse:.1f} HU; {time.monotonic() - begun:.0f} s", flush=True)
             save(model, example, HERE / "models" / f"{family}-{seed}.ts")
-            if isinstance(model, Autoencoder) and seed == arguments.seeds[0]:
+            if isinstance(model, Autoencoder):
                 encoder = Encoder(model)
                 with torch.no_grad():
                     latent = encoder(example)
-                save(encoder, example, HERE / "models" / "vae-encoder.ts")
-                save(Decoder(model), latent, HERE / "models" / "vae-decoder.ts")
+                save(encoder, example, HERE / "models" / f"vae-encoder-{seed}.ts")
+                save(Decoder(model), latent, HERE / "models" / f"vae-decoder-{seed}.ts")
 
 
 if __name__ == "__main__":

@@ -247,6 +247,8 @@ def _error(endpoint: Endpoint, why: str) -> Verdict:
 
 def _of_all(shown: Verdict, row: Row, every: Sequence[Verdict]) -> Verdict:
     """Return the verdict over all parts: that of the worst, with the p-value of the least certain one."""
+    if shown.hypothesis == "descriptive":
+        return replace(shown, reason=f"{len(every)} parts; shown first is {_name(row)}. {shown.reason}")
     met = sum(verdict.outcome is Outcome.PASS for verdict in every)
     values = [verdict.p_value for verdict in every]
     known = [value for value in values if value is not None]

@@ -13,6 +13,7 @@ from validation.dossier.catalogue import catalogue
 from validation.dossier.figures.canvas import Drawing
 from validation.dossier.figures.cases import flow_diagram, levels_plot, paired_plot, spectrum_plot
 from validation.dossier.figures.intervals import forest_plot, margin_plot
+from validation.dossier.figures.parts import parts_plot
 from validation.dossier.rounding import is_estimate
 from validation.dossier.runfiles import RunFiles
 from validation.errors import RunProblem
@@ -37,6 +38,7 @@ class Gallery:
         self._kinds = {
             "margin": self._margin,
             "forest": self._forest,
+            "parts": self._parts,
             "paired": self._paired,
             "spectrum": self._spectrum,
             "levels": self._levels,
@@ -134,6 +136,11 @@ class Gallery:
         return margin_plot(
             name, endpoint, unit=self._unit(endpoint["unit"]), caption=text + key + ".", alternative=text
         )
+
+    def _parts(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        text = f"{subject}, {endpoint['title']}: every part."
+        return parts_plot(name, endpoint, unit=self._unit(endpoint["unit"]), caption=text, alternative=text)
 
     def _forest(self, name: str, subject: str) -> Drawing | None:
         endpoint = self._endpoint(subject)
