@@ -35,7 +35,7 @@ from validation.metrics.imaging.translation import geometric_shift  # noqa: E402
 from validation.statistics.proportions import proportion  # noqa: E402
 
 SEED = 991
-NODULES = tuple((radius, contrast) for radius in (3.0, 6.0) for contrast in (60.0, 120.0, 240.0, 480.0))  # mm, HU
+NODULES = tuple((radius, contrast) for radius in (3.0, 6.0) for contrast in (60.0, 150.0, 400.0))  # mm, HU
 
 
 def batch(array: np.ndarray) -> torch.Tensor:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DOSES = (0.125, 0.25, 0.5)
 CONTRASTS = (-100.0, 60.0, 150.0, 600.0)
-WATER_SCANS, FAINT_SCANS, ROD_SLICES = 4, 15, 4
+WATER_SCANS, FAINT_SCANS, ROD_SLICES = 3, 10, 3
 GAP_MM = 20.0
 
 
@@ -58,6 +58,7 @@ class Ladder:
                     {"ladder_present": "signal_present", "ladder_absent": "signal_absent"}.get(kind, "uniform")
                 )
                 rays = project(scene.cuts, scene.vessels, scene.blobs)
+                clean = reconstruct(rays.unsqueeze(0), kernel)[0].numpy()
                 wanted = ("uniform",) if kind == "ladder_water" else ("signal",)
                 keys = {name: self._masks.add(f"{kind}_{name}", scene.masks[name]) for name in wanted}
                 doses = DOSES if kind == "ladder_water" else tuple(d for d in DOSES if d != 0.25)
@@ -66,22 +67,23 @@ class Ladder:
                         name = f"PH-{kind}-{kernel.name}-{1000 * dose:.0f}-{i + 1:02d}"
                         signal = {"ladder_present": 1, "ladder_absent": 0}.get(kind, "")
                         row = {"kind": kind, "signal": signal, "ladder_dose": dose, "site": site}
-                        yield self._scan(name, rays, 1, dose, vendor, kernel, row, keys)
+                        yield self._scan(name, rays, clean, 1, dose, vendor, kernel, row, keys)
             keys = {n: self._masks.add(f"ladder_{n}", np.stack([m] * ROD_SLICES)) for n, m in rod.items()}
             for contrast in CONTRASTS if self._scale >= 0.5 else CONTRASTS[::3]:
                 rays = project(rod_cuts(contrast), none, none)
+                clean = reconstruct(rays.unsqueeze(0), kernel)[0].numpy()
                 for dose in DOSES if self._scale >= 0.5 else DOSES[:1]:
                     name = f"PH-ladder_rod-{kernel.name}-{contrast:.0f}-{1000 * dose:.0f}"
                     row = {"kind": "ladder_rod", "ladder_dose": dose, "contrast_hu": f"{contrast:.0f}", "site": site}
-                    yield self._scan(name, rays, ROD_SLICES, dose, vendor, kernel, row, keys)
+                    yield self._scan(name, rays, clean, ROD_SLICES, dose, vendor, kernel, row, keys)
 
     def _scan(
-        self, name: str, rays: torch.Tensor, slices: int, dose: float, vendor: Vendor, kernel: Kernel,
-        row: dict[str, object], keys: dict[str, str],
+        self, name: str, rays: torch.Tensor, clean: np.ndarray, slices: int, dose: float, vendor: Vendor,
+        kernel: Kernel, row: dict[str, object], keys: dict[str, str],
     ) -> dict[str, object]:  # fmt: skip
         """Write a scan and its noise-free reference; return its row."""
         noisy = [add_noise(rays, vendor.photons * dose, self._generator) for _ in range(slices)]
-        images = reconstruct(torch.stack([rays, *noisy]), kernel).numpy()
+        images = reconstruct(torch.stack(noisy), kernel).numpy()
         paths: dict[str, object] = {}
         for role, series, mas in (("input", "reduced dose", 100 * dose), ("reference", "noise-free", 100.0)):
             folder = f"dicom/ladder/{name}.{role}"
@@ -93,7 +95,7 @@ class Ladder:
                     seed=self._seed, software=self._software,
                 )  # fmt: skip
                 path = self._out / (f"{folder}/{k + 1:03d}.dcm" if slices > 1 else f"{folder}.dcm")
-                write_slice(path, images[k + 1 if role == "input" else 0], header)
+                write_slice(path, images[k] if role == "input" else clean, header)
         return {
             "case_id": name, "patient_id": name, "acquisition_date": "2025-07-01", **row, **paths,
             **{f"mask.{mask}": key for mask, key in keys.items()},

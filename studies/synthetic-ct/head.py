@@ -1,4 +1,4 @@
-"""Virtual heads: ellipsoids of tissue, as a CT in HU and as an MR image in arbitrary units."""
+"""Virtual heads: ellipsoids of tissue, as a CT in HU and as MR images (T1- and T2-weighted) in arbitrary units."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ MR = {
     "tumour": 0.42,
     "brainstem": 0.68,
 }
+T2 = {
+    "air": 0.0,
+    "fat": 0.7,
+    "bone": 0.05,
+    "brain": 0.42,
+    "fluid": 1.0,
+    "cavity": 0.0,
+    "tumour": 0.75,
+    "brainstem": 0.36,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class Head:
 
     ct: np.ndarray
     mr: np.ndarray
+    t2: np.ndarray
     masks: dict[str, np.ndarray]
 
 
@@ -85,5 +96,13 @@ def draw_head(rng: np.random.Generator, *, field_t: float, age: int) -> Head:
     return Head(
         ct=ct.astype(np.float32),
         mr=signal.astype(np.float32),
+        t2=_t2_image(labels, rng.spawn(1)[0]),
         masks={"body": body, "target": tumour, "brainstem": brainstem & ~tumour},
     )
+
+
+def _t2_image(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a T2-weighted image, its brain at about 420, from a random stream of its own."""
+    weights = np.array([T2[tissue] * (rng.normal(1, 0.04) if T2[tissue] > 0.1 else 1) for tissue in TISSUES])
+    image = ndimage.gaussian_filter(weights[labels], 0.5) + rng.normal(0, 0.02, SHAPE)
+    return (1000 * np.abs(image)).astype(np.float32)

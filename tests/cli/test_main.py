@@ -93,6 +93,13 @@ def test_init_gives_a_protocol_that_loads_and_cannot_be_locked_as_it_is(tmp_path
         begin_study(folder, claim)
 
 
+@pytest.mark.parametrize("claim", ["low_dose_denoising", "super_resolution", "modality_translation"])
+def test_init_of_imaging_claims_passes_check(tmp_path: Path, claim: str, capsys: pytest.CaptureFixture[str]) -> None:
+    begin_study(tmp_path / "study", claim)
+    assert run("check", str(tmp_path / "study" / "protocol.yaml"))[0] == 0
+    assert "no errors" in capsys.readouterr().out
+
+
 def test_group_of_verbs_is_complete() -> None:
     assert cli.name == "cli"
     modules = {module for group in VERBS.values() for module, _ in group.values()}

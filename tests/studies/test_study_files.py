@@ -16,7 +16,7 @@ from validation.study.plan import make_plan
 from validation.study.spec import StudySpec
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
-NAMES = ("low-dose-ct", "ct-head-two-vendor", "ct-catphan", "ct-l506")
+NAMES = ("low-dose-ct", "ct-head-two-vendor", "ct-catphan", "ct-l506", "super-resolution", "synthetic-ct", "t1-to-t2")
 
 
 @pytest.mark.parametrize("name", NAMES)
