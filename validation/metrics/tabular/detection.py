@@ -202,16 +202,17 @@ def main_effects(part: Part, levels: tuple[tuple[str, ...], ...]) -> Floats:
     return np.column_stack(columns)
 
 
-def irls(x: Floats, y: Floats, *, ridge: float = 1e-9, steps: int = 50) -> Floats:
+def irls(x: Floats, y: Floats, *, ridge: float = 1e-9, steps: int = 50, weights: Floats | None = None) -> Floats:
     """Return logistic regression coefficients by Newton's method (a minimal ridge keeps singular designs solvable)."""
     beta = np.zeros(x.shape[1])
+    each = np.ones(len(y)) if weights is None else weights
     for _ in range(steps):
         eta = np.clip(x @ beta, -35, 35)
         p = 1 / (1 + np.exp(-eta))
-        w = np.maximum(p * (1 - p), 1e-10)
+        w = each * np.maximum(p * (1 - p), 1e-10)
         hessian = (x * w[:, None]).T @ x
         hessian[np.diag_indices_from(hessian)] += ridge * max(1.0, float(np.trace(hessian)) / len(beta))
-        step = np.linalg.solve(hessian, x.T @ (y - p))
+        step = np.linalg.solve(hessian, x.T @ (each * (y - p)))
         step *= min(1.0, 5 / max(1e-12, float(np.abs(step).max())))
         beta = beta + step
         if float(np.abs(step).max()) < 1e-8:

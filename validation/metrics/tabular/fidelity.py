@@ -12,6 +12,7 @@ from validation.metrics.tabular.constraints import rule_findings, structure_find
 from validation.metrics.tabular.detection import detection_findings, propensity_findings
 from validation.metrics.tabular.discrepancy import discrepancy_findings
 from validation.metrics.tabular.encoding import encode, subgroup_columns, subgroups
+from validation.metrics.tabular.extrapolation import extrapolation_findings
 from validation.metrics.tabular.groups import group_findings
 from validation.metrics.tabular.marginals import marginal_findings, missing_findings, wasserstein_findings
 from validation.metrics.tabular.precision import precision_findings
@@ -91,6 +92,7 @@ def tabular_fidelity(
         ("detection_auc", lambda: detection_findings(t, groups, level=level, margin=2 * margin, seed=seed)),
         ("mmd", lambda: discrepancy_findings(t, level=level, seed=seed)),
         ("precision_recall", lambda: precision_findings(t, level=level)),
+        ("extrapolation", lambda: extrapolation_findings(t, level=level)),
         ("subgroup", lambda: group_findings(t, groups, level=level, margin=margin)),
     ]
     return run_parts(parts, alpha=alpha, only=only)
