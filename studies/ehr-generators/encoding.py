@@ -12,7 +12,7 @@ KNOTS = 65
 
 
 def layout_of(frame: pd.DataFrame, categories: set[str], noise: int) -> dict[str, Any]:
-    """Return the layout of a table: quantiles of numbers, codes of categories (as validation/models/decoder.py reads it)."""
+    """Return the layout of a table: quantiles of numbers, codes of categories (see models/decoder.py)."""
     columns: list[dict[str, Any]] = []
     for name in map(str, frame.columns):
         column = frame[name]

@@ -152,7 +152,9 @@ def train_sequence(frame: pd.DataFrame, epochs: int, seed: int) -> tuple[nn.Modu
     steps = (times[:, 1:] - times[:, :-1]).clamp(min=0)
     steps[codes[:, 1:] == 0] = 0
     seen = np.unique(np.round(steps.numpy(), 3))
-    grid = torch.tensor(seen if len(seen) <= 64 else np.unique(np.quantile(seen, np.linspace(0, 1, 64))), dtype=torch.float32)
+    grid = torch.tensor(
+        seen if len(seen) <= 64 else np.unique(np.quantile(seen, np.linspace(0, 1, 64))), dtype=torch.float32
+    )
     model = SequenceSampler(len(names), grid, longest + 4)
     for c in range(1, len(names) + 1):
         known = values[(codes == c) & ~torch.isnan(values)]
@@ -176,11 +178,18 @@ def train_sequence(frame: pd.DataFrame, epochs: int, seed: int) -> tuple[nn.Modu
                 state = model.step(before, torch.log1p(now) / 5, torch.log1p(gap) / 5, state)
                 target = c[:, k] if k < longest else torch.zeros(len(rows), dtype=torch.long)
                 alive = (before > 0) | (k == 0)
-                loss = loss + (nn.functional.cross_entropy(model.to_code(state), target, reduction="none") * alive).sum()
+                loss = (
+                    loss + (nn.functional.cross_entropy(model.to_code(state), target, reduction="none") * alive).sum()
+                )
                 if k < longest:
                     after = torch.cat([state, model.embed(target)], dim=1)
                     there = (target > 0) & (k > 0)
-                    loss = loss + (nn.functional.cross_entropy(model.to_gap(after), nearest[rows, k], reduction="none") * there).sum()
+                    loss = (
+                        loss
+                        + (
+                            nn.functional.cross_entropy(model.to_gap(after), nearest[rows, k], reduction="none") * there
+                        ).sum()
+                    )
                     told, valued = model.to_value(after), has_value[rows, k]
                     s = told[:, 1].clamp(-6, 2)
                     loss = loss + ((0.5 * ((scaled[rows, k] - told[:, 0]) / s.exp()) ** 2 + s) * valued).sum()

@@ -72,9 +72,12 @@ def judge_set_endpoint(
     """
     metric = check_set_endpoint(endpoint)
     record = stored.get(endpoint.set_key())
-    minimum = endpoint.minimum_clusters or protocol.population.minimum_clusters
+    population = protocol.population
     chosen, why = _chosen(endpoint, record)
-    judged = [(row, *_judge_row(row, endpoint, metric, record, minimum)) for row in chosen]
+    judged = []
+    for row in chosen:
+        usual = population.minimum_per_subgroup if row["subgroup"] else population.minimum_clusters
+        judged.append((row, *_judge_row(row, endpoint, metric, record, endpoint.minimum_clusters or usual)))
     if judged:
         shown = min(judged, key=lambda item: (_ORDER[item[2].outcome], -(item[2].p_value or 0.0)))
         row, estimate, verdict = shown
@@ -226,8 +229,8 @@ def _judge_row(
         verdict = replace(
             verdict,
             outcome=Outcome.INCONCLUSIVE,
-            reason=f"{clusters} independent patients in the smallest data set; the protocol asks for at least "
-            f"{minimum} (minimum_clusters). Too few to support a claim, whatever the interval.",
+            reason=f"{clusters} independent patients in the smallest data set or group; the protocol asks for at least "
+            f"{minimum}. Too few to support a claim, whatever the interval.",
             p_value=None,
         )
     return estimate, verdict

@@ -18,6 +18,7 @@ from validation.digest import canonical_json, sha256_bytes, write_atomically
 from validation.errors import DataProblem, IntegrityProblem, ValidationProblem
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
+from validation.metrics.reuse import reusing
 from validation.registry import Metric
 from validation.study.plan import Plan, SetTask
 from validation.study.set_features import with_features
@@ -37,11 +38,12 @@ def run_set_metrics(plan: Plan, sets: DataSets, run: Path) -> int:
 
     A metric that cannot run leaves a file that says why: it is failed evidence, not a gap.
     """
-    for task in plan.set_tasks:
-        path = set_path(run, task.key)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, canonical_json(measure_set(task, plan, sets)))
+    with reusing():  # the tables stay the same; every metric is evaluated at several levels
+        for task in plan.set_tasks:
+            path = set_path(run, task.key)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, canonical_json(measure_set(task, plan, sets)))
     return len(plan.set_tasks)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from validation.errors import DataProblem
+from validation.metrics.reuse import reused
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -90,6 +91,7 @@ def join(a: Events, b: Events) -> Events:
     )
 
 
+@reused
 def read_histories(
     train: pd.DataFrame,
     synthetic: pd.DataFrame,

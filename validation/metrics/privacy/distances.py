@@ -13,6 +13,7 @@ from scipy import stats
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.metrics.privacy.exchangeable import NULL, relabelled, upper_p, without_holdout
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Floats, Tables, encode
 from validation.metrics.tabular.neighbours import TIE, Neighbours, nearest, space
 from validation.registry import Direction, Kind, metric
@@ -29,6 +30,7 @@ class Distances:
     holdout: Neighbours
 
 
+@reused
 def distances(tables: Tables) -> Distances | None:
     """Return the neighbours of every synthetic record; ``None`` without a holdout. Nothing is sampled."""
     if tables.holdout is None or not tables.synthetic.n:

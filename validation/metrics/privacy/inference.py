@@ -10,6 +10,7 @@ from validation.errors import UsageProblem
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.metrics.privacy.exchangeable import NULL, control_adjusted, without_holdout
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Part, Tables, encode
 from validation.metrics.tabular.exact import more_than_share
 from validation.metrics.tabular.neighbours import nearest, space
@@ -21,6 +22,7 @@ TOLERANCE = 0.05  # a number is guessed right within this share of its range
 Flags = npt.NDArray[np.bool_]
 
 
+@reused
 def attacked(tables: Tables, *, seed: int) -> Tables:
     """Return the tables with at most :data:`MOST` training and holdout people, drawn at random."""
     rng = np.random.default_rng(seed)
@@ -51,6 +53,7 @@ def sensitive_columns(tables: Tables, asked: tuple[str, ...], known: tuple[str, 
     return tuple(fit[-2:]) or tables.columns[-1:]
 
 
+@reused
 def guesses(tables: Tables, secret: str, known: tuple[str, ...]) -> tuple[Flags, Flags | None]:
     """Return whose secret is guessed right from the synthetic record nearest on the known columns (train, holdout)."""
     seen = tables.only(tuple(c for c in (known or tables.columns) if c != secret))
@@ -76,6 +79,7 @@ def guesses(tables: Tables, secret: str, known: tuple[str, ...]) -> tuple[Flags,
     return train, out[1]
 
 
+@reused
 def linked(tables: Tables, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[Flags, Flags | None]:
     """Return for whom the same synthetic record is nearest on both sets of columns (train, holdout)."""
     hits: list[list[npt.NDArray[np.int64]]] = [[], []]

@@ -12,6 +12,7 @@ from scipy import stats
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.metrics.privacy.exchangeable import NULL, without_holdout
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.detection import null_p
 from validation.metrics.tabular.encoding import Floats, Tables, encode
 from validation.metrics.tabular.neighbours import nearest, space
@@ -33,6 +34,7 @@ class Attack:
     holdout: Floats
 
 
+@reused
 def attacks(tables: Tables) -> list[Attack]:
     """Return two attacks on all records: by distance to the synthetic table, and by density against other real records.
 

@@ -14,6 +14,7 @@ import pandas as pd
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.metrics.privacy.exchangeable import NULL, control_adjusted, without_holdout
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Part, Tables, encode
 from validation.metrics.tabular.exact import more_than_share
 from validation.registry import Direction, Kind, metric
@@ -43,6 +44,7 @@ def cells(part: Part) -> npt.NDArray[np.float64]:
     )
 
 
+@reused
 def univariate(tables: Tables, *, seed: int, attacks: int = ATTACKS) -> Descriptions:
     """Return descriptions by one column that fit one synthetic record: unique values and ends of numbers."""
     made = cells(tables.synthetic)
@@ -60,6 +62,7 @@ def univariate(tables: Tables, *, seed: int, attacks: int = ATTACKS) -> Descript
     return Descriptions(rows[:, :1].astype(np.int64), rows[:, 1:2].astype(np.int64), rows[:, 2:].copy())
 
 
+@reused
 def multivariate(tables: Tables, *, seed: int, attacks: int = ATTACKS, width: int = WIDTH) -> Descriptions:
     """Return descriptions by several columns of a random synthetic record that fit exactly one synthetic record.
 
@@ -129,6 +132,7 @@ def _scan(columns: Any, kinds: Any, values: Any, table: Any, counts: Any, rows: 
                     break
 
 
+@reused
 def singled(tables: Tables, descriptions: Descriptions) -> tuple[Ints, Ints]:
     """Return, per description that fits one real record in all, the training row (else -1) and the holdout row."""
     if tables.holdout is None:

@@ -13,6 +13,7 @@ from validation.errors import DataProblem
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
 from validation.metrics.longitudinal.survival import cox, survival_columns
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Floats, Part, Tables, encode
 from validation.registry import Direction, Kind, metric
 
@@ -141,6 +142,7 @@ def agreement_findings(
     return found
 
 
+@reused
 def logistic_fits(tables: Tables, outcome: str) -> tuple[Fit, Fit, list[str]]:
     """Return the logistic models of a binary outcome on all other columns, fitted to training and synthetic records."""
     k = tables.categorical.index(outcome)

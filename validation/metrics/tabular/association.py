@@ -17,6 +17,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Floats, Part, Tables, encode
 from validation.metrics.tabular.marginals import too_little
 from validation.registry import Direction, Kind, metric
@@ -136,6 +137,7 @@ def starts_of(tables: Tables) -> tuple[npt.NDArray[np.int64], int]:
     return (np.cumsum(sizes) - sizes).astype(np.int64), int(sizes.sum())
 
 
+@reused
 def associations(tables: Tables, part: Part, *, seed: int = 0) -> Associations:
     """Return Spearman, Cramér's V and correlation ratio of all pairs, with delete-a-group jackknife replicates.
 

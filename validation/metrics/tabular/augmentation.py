@@ -14,6 +14,7 @@ from scipy import stats
 from validation.errors import DataProblem, UsageProblem
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding, Part, run_parts
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.detection import booster, design, irls, main_effects
 from validation.metrics.tabular.encoding import Floats, encode, stack, subgroup_columns, subgroups
 from validation.metrics.tabular.utility import LEARNERS, Task, task, worse_p
@@ -26,6 +27,7 @@ Rows = npt.NDArray[np.bool_]
 _REFERENCE = "DeLong et al. 1988, doi:10.2307/2531595"
 
 
+@reused
 def scores(t: Task, learner: str, dose: float, weights: Floats | None, *, seed: int) -> Floats:
     """Return the predicted probability of the outcome for every holdout record.
 

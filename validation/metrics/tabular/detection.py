@@ -13,6 +13,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Floats, Part, Tables, encode, stack
 from validation.metrics.tabular.marginals import NULL
 from validation.registry import Direction, Kind, metric
@@ -72,6 +73,7 @@ def booster(tables: Tables, n: int, *, seed: int, rounds: int = 60) -> Any:
     )
 
 
+@reused
 def cross_fitted(tables: Tables, a: Part, b: Part, *, seed: int, folds: int = 3) -> Scores:
     """Return scores of every record from classifiers that never saw it, nor any equal record.
 

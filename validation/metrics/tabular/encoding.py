@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from validation.errors import DataProblem, UsageProblem
+from validation.metrics.reuse import reused
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
@@ -123,6 +124,7 @@ def stack(*parts: Part) -> Part:
     )
 
 
+@reused
 def encode(
     train: pd.DataFrame,
     synthetic: pd.DataFrame,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Part, Tables, encode
 from validation.metrics.tabular.exact import more_than_share
 from validation.metrics.tabular.neighbours import nearest, space
@@ -21,6 +22,7 @@ _REFERENCE = "Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; Gower 1971,
 Flags = npt.NDArray[np.bool_]
 
 
+@reused
 def outside(tables: Tables, part: Part) -> Flags:
     """Return which records have a number beyond every training value, or a level that no training record has."""
     flags = np.zeros(part.n, bool)
@@ -35,6 +37,7 @@ def outside(tables: Tables, part: Part) -> Flags:
     return flags
 
 
+@reused
 def far(tables: Tables, part: Part) -> Flags:
     """Return which records are further (Gower) from the nearest training record than 99 % of these from each other."""
     geometry = space(tables)

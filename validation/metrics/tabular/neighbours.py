@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.encoding import Floats, Part, Tables
 
 _CHUNK = 64
@@ -66,6 +67,7 @@ class Space:
         return np.ascontiguousarray(part.codes[:, self.categorical_order]), np.ascontiguousarray(scaled), key
 
 
+@reused
 def space(tables: Tables) -> Space:
     """Return the geometry of the tables: one scaling for all of them, columns ordered so that candidates fail early."""
     low, span = tables.span
@@ -98,6 +100,7 @@ def space(tables: Tables) -> Space:
     )
 
 
+@reused
 def nearest(geometry: Space, queries: Part, references: Part, *, itself: bool = False) -> Neighbours:
     """Return the two nearest reference records of every query.
 

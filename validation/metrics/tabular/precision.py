@@ -12,6 +12,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.discrepancy import embedded
 from validation.metrics.tabular.encoding import Floats, Tables, encode
 from validation.metrics.tabular.marginals import NULL, kolmogorov_smirnov, too_little, wasserstein
@@ -33,6 +34,7 @@ class Relations:
     authentic_holdout: npt.NDArray[np.bool_] | None
 
 
+@reused
 def relations(tables: Tables) -> Relations:
     """Return the neighbour relations of training, synthetic and holdout records (Gower's distance, exact)."""
     geometry = space(tables)

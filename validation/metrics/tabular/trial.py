@@ -138,7 +138,8 @@ def virtual_control(
             why = "nobody is eligible in a table"
             none = Estimate.insufficient(why, n=n + m, unit="1", method="ratio of accrual times", level=level)
             return [*found, _finding("accrual_time", "", none, None, margin, "of 1")]
-        limits = [(math.log(x / y), *map(math.log, wilson(x / y, y, level))) for x, y in ((b, m), (a, n))]
+        logs = [[math.log(q) for q in (x / y, *wilson(x / y, y, level))] for x, y in ((b, m), (a, n))]
+        limits = [(v[0], v[1], v[2]) for v in logs]
         method = "ratio of accrual times, Wilson, MOVER"
         ratio = mover(limits[0], limits[1], n + m, level=level, method=method, log=True)
         return [*found, _finding("accrual_time", "", ratio, p, margin, "of 1")]

@@ -15,6 +15,7 @@ from validation.estimate import Estimate
 from validation.metrics.findings import Finding, run_parts
 from validation.metrics.findings import Part as FamilyPart
 from validation.metrics.longitudinal.survival import survival_columns, survival_findings
+from validation.metrics.reuse import reused
 from validation.metrics.tabular.agreement import agreement_findings, hazard_fits, logistic_fits
 from validation.metrics.tabular.detection import booster, design, irls, main_effects
 from validation.metrics.tabular.encoding import Floats, Part, Tables, encode, stack, subgroup_columns, subgroups
@@ -35,6 +36,7 @@ class Task:
     classes: int  # 2 for a binary outcome, more for several classes, 0 for a number
 
 
+@reused
 def task(tables: Tables, outcome: str) -> Task:
     """Return the prediction task; the outcome is by default the last categorical column with two levels.
 
@@ -65,6 +67,7 @@ def task(tables: Tables, outcome: str) -> Task:
     return Task(tables.only(rest), outcome, y, 0 if numeric else len(tables.levels[k]))
 
 
+@reused
 def predict(t: Task, learner: str, roles: tuple[str, ...], *, seed: int) -> Floats:
     """Fit on the named tables and return predictions for the holdout: (n,) probability or number, (n, classes).
 

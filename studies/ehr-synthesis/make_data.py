@@ -1,6 +1,6 @@
 """Write the tables of the study: real people of the RAND Health Insurance Experiment, cut into three at random.
 
-    python studies/ehr-synthesis/prepare.py
+python studies/ehr-synthesis/make_data.py
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ from writing import cut, write
 
 if __name__ == "__main__":
     everyone = people(20260601).drop(columns="any_visit")
-    write(HERE / "data", cut(everyone, {"train": 1500, "control": 1400, "holdout": 0}))
+    write(HERE / "data", cut(everyone, {"train": 1500, "control": 1400, "cases": 0}))
