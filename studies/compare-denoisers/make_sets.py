@@ -2,8 +2,8 @@
 
     python studies/compare-denoisers/make_sets.py        # about a minute on one core
 
-The three sets come from other seeds, patients and sites. Every person is simulated. The training cases are new images
-of the very patients that ``train.py`` trained on.
+The three sets come from other seeds, patients and sites. Every person is simulated. The training cases are images
+that ``train.py`` trained on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ make_data.PHANTOM_REPEATS = {"disk": 4}  # scans of the rod phantom per kernel, 
 
 
 def members(out: Path) -> None:
-    """Write the training images and their references as NPZ, with a case table: what the models have seen."""
+    """Write training images and references as NPZ, with a case table: what the models have seen.
+
+    The references of the other sets carry the noise of the full dose. Here it is made from the second noisy image of
+    the same slice, weakened by half: independent of the input, with the right texture, and about as strong.
+    """
     import csv
 
     import numpy as np
@@ -38,8 +42,9 @@ def members(out: Path) -> None:
     for k, patient in enumerate(patients):
         for j in range(0, per, 4):
             i = k * per + j
-            for role, stack in (("input", images), ("reference", targets)):
-                arrays[f"{role}_{i}"] = stack[i].numpy().astype(np.float32)
+            reference = targets[i] + 0.5 * (images[i ^ 1] - targets[i])
+            arrays[f"input_{i}"] = images[i].numpy().astype(np.float32)
+            arrays[f"reference_{i}"] = reference.numpy().astype(np.float32)
             rows.append([f"{patient}-{j:02d}", patient, f"members.npz:input_{i}", f"members.npz:reference_{i}"])
     np.savez_compressed(out / "members.npz", **arrays)
     with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:

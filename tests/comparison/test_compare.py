@@ -16,7 +16,7 @@ from validation.comparison.record import judge_comparison
 from validation.errors import DataProblem, ProtocolProblem, UsageProblem
 from validation.evidence.events import COHORT_OPENED
 from validation.evidence.results import read_results
-from validation.study.prepare import read_ledger, state
+from validation.study.prepare import amend_study, read_ledger, state
 from validation.study.spec import load_study
 
 
@@ -143,3 +143,28 @@ def test_without_a_development_set_the_holdout_is_not_opened_by_itself(tmp_path:
     with pytest.raises(UsageProblem, match="no development set"):
         begin(study, None, on="development", device="cpu", purpose="", actor="Test")
     assert state(study).openings == 0
+
+
+def test_endpoints_on_whole_data_sets_are_refused(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "toys")
+    study = load_study(folder)
+    further = """
+  - id: X1
+    role: exploratory
+    title: Copies in a table
+    metric: {name: exact_copies}
+    pick: {component: synthetic_equal_to_train}
+    hypothesis: {type: descriptive}
+multiplicity:"""
+    edit(folder / "protocol.yaml", "\nmultiplicity:", further)
+    edit(folder / "protocol.yaml", "version: 1.0.0", "version: 1.1.0")
+    amend_study(study, signer="Test", reason="one endpoint more")
+    with pytest.raises(ProtocolProblem, match="X1") as caught:
+        begin(study, None, on="development", device="cpu", purpose="", actor="Test")
+    assert caught.value.code == "CMP-008"
+
+
+def test_a_package_of_a_comparison_can_be_verified(compared: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "comparison.zip"
+    assert cli.main(args=["package", str(compared), "--out", str(archive)], standalone_mode=False) in (0, None)
+    assert cli.main(args=["verify", str(archive)], standalone_mode=False) == 0

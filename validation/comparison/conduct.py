@@ -38,7 +38,7 @@ from validation.protocol.schema import Protocol
 from validation.study.environment import describe_environment, git_state
 from validation.study.examine import write_cases
 from validation.study.execute import ENVIRONMENT_FILE, INPUTS_FILE, LOCK_FILE
-from validation.study.plan import Plan, make_plan
+from validation.study.plan import Plan, make_plan, measures_sets
 from validation.study.prepare import check_endpoints, require_lock, seal_path, state
 from validation.study.progress import show_progress
 from validation.study.run import Measured, resolve_device, run_measurements
@@ -77,6 +77,15 @@ def begin(
     comparison = load_comparison(study, path, protocol)
     spec = comparison.spec
     check_endpoints(protocol)
+    whole = [e.id for e in protocol.endpoints if measures_sets(e)]
+    if whole:
+        raise ProtocolProblem(
+            f"endpoints on whole data sets cannot be compared here: {', '.join(whole)}.",
+            code="CMP-008",
+            where=study.protocol_path.name,
+            why="Models are compared on images that each of them makes of the same cases.",
+            action="Run one study per generator, and put their runs side by side with `validation diff`.",
+        )
     if on == "development" and spec.development is None:
         raise UsageProblem(
             "this comparison names no development set.",

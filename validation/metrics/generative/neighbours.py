@@ -35,10 +35,15 @@ def own_radii(data: FeatureSet, k: int) -> Floats:
     """Return the distance (n,) of every image to its k-th nearest image of another patient of its set."""
     found = np.empty(data.n)
     codes = torch.as_tensor(data.patients)
+    single = data.n_patients == data.n  # then only the image itself is left out
     for start, block in squared_blocks(data.values, data.values):
-        same = codes[start : start + len(block), None] == codes
-        block[same] = torch.inf
-        found[start : start + len(block)] = block.kthvalue(min(k, block.shape[1]), dim=1).values.sqrt().double()
+        rows = torch.arange(len(block))
+        if single:
+            block[rows, rows + start] = torch.inf
+        else:
+            block.masked_fill_(codes[start : start + len(block), None] == codes, torch.inf)
+        nearest_k = block.topk(min(k, block.shape[1]), dim=1, largest=False).values[:, -1]
+        found[start : start + len(block)] = nearest_k.sqrt().double()
     return found
 
 
