@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MINUS = "\u2212"
 _MOST_DECIMALS = 8
-_DECLARED = {"margin", "alpha", "target", "power", "assumed_effect", "assumed_sd"}
+_DECLARED = {"margin", "alpha", "target", "power", "assumed_effect", "assumed_sd", "prevalence"}
 _P_VALUES = {"p_value", "p_adjusted"}
 _REAL = (
     {"level", "shift", "statistic", "share", "planned_power", "between_sd", "estimate", "se"} | _P_VALUES | _DECLARED

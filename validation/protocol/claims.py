@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from validation.data import shipped
+from validation.protocol.endpoint_schema import Endpoint
 from validation.protocol.schema import Protocol
 
 
@@ -58,8 +59,8 @@ def warnings(protocol: Protocol) -> list[Finding]:
 
 def _evidence(protocol: Protocol, facts: dict[str, Any]) -> list[Finding]:
     found = []
-    confirmatory = {e.metric.name for e in protocol.endpoints if e.confirmatory}
-    every = {e.metric.name for e in protocol.endpoints}
+    confirmatory = {name for e in protocol.endpoints if e.confirmatory for name in _names(e)}
+    every = {name for e in protocol.endpoints for name in _names(e)}
     for expected in facts["expects"]:
         here = confirmatory if expected["confirmatory"] else every
         if not here & set(expected["metrics"]):
@@ -74,6 +75,11 @@ def _evidence(protocol: Protocol, facts: dict[str, Any]) -> list[Finding]:
                 )
             )
     return found
+
+
+def _names(endpoint: Endpoint) -> tuple[str, str]:
+    """Return how the catalogue may name an endpoint: by its metric, or by metric and summary."""
+    return endpoint.metric.name, f"{endpoint.metric.name}/{endpoint.summary}"
 
 
 def _design(protocol: Protocol, facts: dict[str, Any]) -> list[Finding]:

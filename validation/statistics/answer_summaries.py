@@ -44,15 +44,46 @@ def _predictive(sample: Sample, level: float, threshold: float, prevalence: floa
     )  # fmt: skip
 
 
+def _check_prevalences(prevalences: tuple[float, ...] | list[float]) -> None:
+    if not all(isinstance(p, int | float) and 0 < p < 1 for p in prevalences):
+        raise unfit(f"`prevalences` must lie between 0 and 1, got {prevalences}.")
+
+
 @summary("ppv", needs=LABELS, unit="1", direction=Direction.HIGHER, reference=_BAYES)
-def ppv(sample: Sample, *, level: float, unit: str, seed: int, threshold: float, prevalence: float) -> Estimate:
-    """Positive predictive value at a stated prevalence; a case is positive at or above the threshold."""
+def ppv(
+    sample: Sample,
+    *,
+    level: float,
+    unit: str,
+    seed: int,
+    threshold: float,
+    prevalence: float,
+    prevalences: tuple[float, ...] | list[float] = (),
+) -> Estimate:
+    """Positive predictive value at a stated prevalence; a case is positive at or above the threshold.
+
+    ``prevalences`` are further ones, at which the record lists both predictive values beside the endpoint.
+    """
+    _check_prevalences(prevalences)
     return _predictive(sample, level, threshold, prevalence, "PPV")
 
 
 @summary("npv", needs=LABELS, unit="1", direction=Direction.HIGHER, reference=_BAYES)
-def npv(sample: Sample, *, level: float, unit: str, seed: int, threshold: float, prevalence: float) -> Estimate:
-    """Negative predictive value at a stated prevalence; a case is positive at or above the threshold."""
+def npv(
+    sample: Sample,
+    *,
+    level: float,
+    unit: str,
+    seed: int,
+    threshold: float,
+    prevalence: float,
+    prevalences: tuple[float, ...] | list[float] = (),
+) -> Estimate:
+    """Negative predictive value at a stated prevalence; a case is positive at or above the threshold.
+
+    ``prevalences`` are further ones, at which the record lists both predictive values beside the endpoint.
+    """
+    _check_prevalences(prevalences)
     return _predictive(sample, level, threshold, prevalence, "NPV")
 
 

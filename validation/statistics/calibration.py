@@ -10,6 +10,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.statistics.clusters import group
+from validation.statistics.jackknife import only_value_wanted
 from validation.statistics.resampling import bootstrap
 from validation.statistics.sample import Floats
 
@@ -103,6 +104,12 @@ def calibration_error(
         sums = np.add.reduceat(observed, starts, axis=-1)
         return np.asarray(np.abs(sums - expected).sum(-1) / len(order))
 
+    if only_value_wanted():
+        only = Estimate(
+            value=float(value(truth)), lower=None, upper=None, method="calibration error", n=len(order), unit="1",
+            level=level, reason="only the value was asked for",
+        )  # fmt: skip
+        return CalibrationError(only, only)
     rng = np.random.Generator(np.random.Philox(SEED))
     simulated = np.concatenate(
         [value((rng.random((100, len(order))) < scores).astype(np.float64)) for _ in range(SIMULATIONS // 100)]

@@ -32,12 +32,15 @@ def predictive_value(right: Estimate, other: Estimate, odds: float, level: float
     0.333
     """
     n, method = right.n + other.n, f"{name} by Bayes' theorem, MOVER on Wilson limits"
-    missing = right.reason or other.reason
-    if right.value is None or other.value is None or right.lower is None or other.lower is None:
-        return Estimate.insufficient(missing or "no interval of its parts", n=n, unit="1", method=method, level=level)
+    missing = right.reason or other.reason or "no interval of its parts"
+    if right.value is None or other.value is None:
+        return Estimate.insufficient(missing, n=n, unit="1", method=method, level=level)
     false = 1 - other.value
     if right.value == 0 and false == 0:
         return Estimate.insufficient("no case was called so", n=n, unit="1", method=method, level=level)
+    if right.lower is None or other.lower is None:
+        value = 1.0 if false == 0 else _share(odds * right.value / false)
+        return Estimate(value=value, lower=None, upper=None, method=method, n=n, unit="1", level=level, reason=missing)
     top = (right.lower, right.value, float(right.upper or 1.0))
     bottom = (1 - float(other.upper or 1.0), false, 1 - other.lower)
     lower, upper = _ratio_limits(top, bottom)

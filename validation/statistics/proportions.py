@@ -11,6 +11,7 @@ from scipy import stats
 
 from validation.estimate import Estimate
 from validation.statistics.clusters import Clusters, group, mean_covariance
+from validation.statistics.jackknife import only_value_wanted
 
 Interval = Literal["wilson", "clopper_pearson"]
 
@@ -78,6 +79,11 @@ def proportion(
         )
         return Estimate.insufficient(reason, n=n, unit=unit, method=label, level=level, n_events=k, n_clusters=g)
     p = k / n
+    if only_value_wanted():
+        return Estimate(
+            value=p, lower=None, upper=None, method=label, n=n, unit=unit, level=level, n_events=k, n_clusters=g,
+            reason="only the value was asked for",
+        )  # fmt: skip
     effective = n if groups.single else effective_number(x, groups, level)
     limits = wilson(p, effective, level) if interval == "wilson" else clopper_pearson(p, effective, level)
     return Estimate(

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from validation.cohort.case import Case
 from validation.digest import canonical_json, write_atomically
 from validation.errors import DataProblem, ModelProblem
 from validation.models import Model
+from validation.study.contour_images import overlay_png, slice_to_show
 from validation.study.environment import deterministic
 from validation.study.measure import Loaded, Measurer, check_case
 from validation.study.plan import Plan
@@ -32,7 +34,8 @@ class CaseImage:
     Parameters
     ----------
     case_id, arm
-        ``input``, ``output``, ``reference``, or ``difference`` (output minus reference, or minus input without one).
+        ``input``, ``output``, ``reference``, or ``difference`` (output minus reference, or minus input without one);
+        ``contours`` for a proposed segmentation and its reference on the input.
     file
         Name in the ``images`` folder of the run.
     slice_index
@@ -81,9 +84,14 @@ def save_case_images(
             try:
                 case = cohort.load(case_id)
                 row = {str(key): value for key, value in cohort.cases.loc[case_id].items()}
-                check_case(loaded := Loaded(case=case, row=row, tasks=frozenset()), frozenset({"input"}))
-                output = measurer.output_of(loaded)
+                loaded = Loaded(case=case, row=row, tasks=frozenset())
+                if model.needs_image:
+                    check_case(loaded, frozenset({"input"}))
+                output = measurer.output_of(loaded) if model.spec.on_grid else None
             except (DataProblem, ModelProblem):
+                continue
+            if output is None or model.spec.answer == "labels":
+                images += _save_overlay(run_folder / "images", case, output, plan, model, window)
                 continue
             arms = {"input": case.on_grid("input"), "output": output}
             if "reference" in case.arrays:
@@ -102,7 +110,7 @@ def _save(
     shown = {arm: array if index is None else array[index] for arm, array in {**arms, "difference": difference}.items()}
     low, high = window or _window(shown.get("reference", shown["input"]))
     reach = max(float(np.percentile(np.abs(shown["difference"]), 99)), 1e-6)
-    name = case_id if _SAFE.fullmatch(case_id) else hashlib.sha256(case_id.encode()).hexdigest()[:16]
+    name = _file_name(case_id)
     images = []
     for arm, array in shown.items():
         bounds = (-reach, reach) if arm == "difference" else (low, high)
@@ -112,6 +120,34 @@ def _save(
             CaseImage(case_id=case_id, arm=arm, file=file, slice_index=index, low=bounds[0], high=bounds[1], unit=unit)
         )
     return images
+
+
+def _file_name(case_id: str) -> str:
+    return case_id if _SAFE.fullmatch(case_id) else hashlib.sha256(case_id.encode()).hexdigest()[:16]
+
+
+def _save_overlay(
+    folder: Path, case: Case, output: Array | None, plan: Plan, model: Model, window: tuple[float, float] | None
+) -> list[CaseImage]:
+    """Save the input of a case with the contours of proposal and reference, or the input alone (scores, marks)."""
+    grey = case.arrays.get("input")
+    if output is None and grey is None:
+        return []
+    tasks = [task for task in plan.tasks if task.structure]
+    masks: dict[str, npt.NDArray[np.bool_]] = {}
+    if output is not None and tasks:
+        masks["output"] = output == model.spec.structures[tasks[0].structure]
+        if tasks[0].against in case.masks:
+            masks["reference"] = case.masks[tasks[0].against]
+    shown = np.zeros(case.shape, np.float32) if grey is None else grey
+    low, high = window or _window(shown)
+    index = slice_to_show(masks, shown)
+    flat = shown if index is None else shown[index]
+    flat_masks = {arm: mask if index is None else mask[index] for arm, mask in masks.items()}
+    arm = "contours" if masks else "input"
+    file = f"{_file_name(case.case_id)}.{arm}.png"
+    write_atomically(folder / file, overlay_png(flat, flat_masks, low, high))
+    return [CaseImage(case_id=case.case_id, arm=arm, file=file, slice_index=index, low=low, high=high, unit=case.unit)]
 
 
 def png(array: Array, low: float, high: float) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,6 +42,13 @@ class Prepared:
     sample: Sample
     estimator: Estimator
 
+    def predictive(self, name: str, sample: Sample, level: float, prevalence: float) -> Estimate:
+        """Return ``ppv`` or ``npv`` of the endpoint at another prevalence."""
+        parameters = _own_parameters(self.endpoint) | {"prevalence": prevalence}
+        part = sample.by_cluster() if self.endpoint.summary_parameters.get("per") == "patient" else sample
+        found: Estimate = get_summary(name).function(part, level=level, unit="1", seed=0, **parameters)
+        return found
+
 
 def prepare_endpoint(
     endpoint: Endpoint, protocol: Protocol, cases: pd.DataFrame, measurements: pd.DataFrame
@@ -55,10 +63,12 @@ def prepare_endpoint(
     metric, summary = check_endpoint(endpoint)
     unit = _unit(metric, summary)
     chosen = endpoint_cases(endpoint, cases).sort_index()
-    parameters = {k: v for k, v in endpoint.summary_parameters.items() if k != "label"}
+    parameters = _own_parameters(endpoint)
     seed = protocol.execution.seed
+    per_patient = endpoint.summary_parameters.get("per") == "patient"
 
     def estimator(part: Sample, level: float) -> Estimate:
+        part = part.by_cluster() if per_patient else part
         found: Estimate = summary.function(part, level=level, unit=unit, seed=seed, **parameters)
         return found
 
@@ -72,6 +82,11 @@ def prepare_endpoint(
         sample=build_sample(endpoint, metric, chosen, measurements),
         estimator=estimator,
     )
+
+
+def _own_parameters(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the parameters of the summary function itself: neither the truth column nor the unit of analysis."""
+    return {k: v for k, v in endpoint.summary_parameters.items() if k not in ("label", "per")}
 
 
 def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
@@ -121,6 +136,7 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
             f"metric {metric.name} has no parameter {sorted(unknown)}.",
             f"It takes: {', '.join(metric.parameters()) or 'none'}.",
         )
+    _check_summary_parameters(endpoint, metric, summary)
     unit = _unit(metric, summary)
     stated = endpoint.hypothesis.unit
     if stated is not None and stated != unit:
@@ -142,6 +158,28 @@ def check_endpoint(endpoint: Endpoint) -> tuple[Metric, Summary]:
                     "Turn the sign of the margin around.",
                 )
     return metric, summary
+
+
+def _check_summary_parameters(endpoint: Endpoint, metric: Metric, summary: Summary) -> None:
+    """Refuse parameters that the summary does not take, or lacks, before any data are opened."""
+    known = inspect.signature(summary.function).parameters
+    own = _own_parameters(endpoint)
+    provided = {"sample", "level", "unit", "seed"}
+    unknown = sorted(set(own) - (set(known) - provided))
+    missing = sorted(n for n, p in known.items() if p.default is p.empty and n not in {*own, *provided})
+    per = endpoint.summary_parameters.get("per", "case")
+    problems = [f"it has no parameter {', '.join(unknown)}"] if unknown else []
+    problems += [f"it needs {', '.join(missing)}"] if missing else []
+    if per not in ("case", "patient") or (per == "patient" and metric.kind is not Kind.CASE):
+        problems.append("`per` is case or patient, and several values of a case have no highest one")
+    if problems:
+        raise ProtocolProblem(
+            f"the summary {summary.name} is not called rightly: {'; '.join(problems)}.",
+            code="PROT-030",
+            where=f"endpoints[{endpoint.id}].summary_parameters",
+            why="It cannot be judged.",
+            action=f"It takes {', '.join(sorted(set(known) - provided)) or 'no parameters'}.",
+        )
 
 
 def sample_size(endpoint: Endpoint) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from validation.statistics.hypotheses import judge as judge_hypothesis
 from validation.statistics.means import mean as mean_estimate
 from validation.statistics.sample import Sample
 from validation.statistics.summaries import null_value
-from validation.study import detail
+from validation.study import answer_detail, detail
 from validation.study.endpoints import Estimator, prepare_endpoint, sample_size
 from validation.study.judge_sets import judge_set_endpoint
 from validation.study.plan import measures_sets
@@ -104,8 +104,12 @@ def _judge_endpoint(
         "subgroups": {},
         "interaction": {},
         "sensitivity": {},
-        "worst_cases": detail.worst_cases(ready.sample, list(ready.cases.index), metric),
+        "worst_cases": _worst(endpoint, ready.sample, list(ready.cases.index), metric),
     }
+    section |= answer_detail.answer_detail(endpoint, ready.sample, level)
+    predictive = answer_detail.predictive_values(endpoint, ready.predictive, ready.sample, level)
+    if predictive:
+        section["predictive_values"] = predictive
     if endpoint.subgroups and len(ready.cases):
         columns = endpoint.subgroups if isinstance(endpoint.subgroups, list) else protocol.population.subgroups
         section["subgroups"], section["interaction"] = detail.subgroups(
@@ -122,6 +126,11 @@ def _judge_endpoint(
     if protocol.execution.draws > 1 and ready.sample.components is None:
         section["sampler"] = detail.sampler(endpoint, metric, ready.cases, measurements)
     return section, estimate, verdict
+
+
+def _worst(endpoint: Endpoint, sample: Sample, case_ids: list[str], metric: Metric) -> list[dict[str, Any]]:
+    found = answer_detail.failures(endpoint, sample, case_ids)
+    return detail.worst_cases(sample, case_ids, metric) if found is None else found
 
 
 def _decide(
@@ -156,6 +165,8 @@ def _arms(
     endpoint: Endpoint, metric: Metric, chosen: pd.DataFrame, measurements: pd.DataFrame, *, level: float
 ) -> dict[str, Any]:
     """Return the mean of each arm of a scalar metric, for the reader who wants the levels behind a difference."""
+    if metric.name in ("score", "highest_mark"):  # the mean of a score says nothing by itself
+        return {}
     if metric.kind is not Kind.CASE and not endpoint.pick.component:
         return {}
     arms = ["output"] + ([endpoint.comparator] if endpoint.comparator != "none" else [])

@@ -31,7 +31,7 @@ def begin_study(folder: Path, claim: str) -> list[Path]:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    metric = facts["expects"][0]["metrics"][0]
+    metric = facts["expects"][0]["metrics"][0].partition("/")[0]
     values: dict[str, Any] = {"study_id": study_id, "claim": claim, "facts": facts, "metric": metric}
     texts = {
         name: environment.select_template([f"{claim}/{name}.j2", f"{name}.j2"]).render(values)

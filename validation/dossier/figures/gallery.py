@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from validation.digest import sha256_bytes, write_atomically
 from validation.dossier.catalogue import catalogue
+from validation.dossier.figures.answers import answer_plot
 from validation.dossier.figures.canvas import Drawing
 from validation.dossier.figures.cases import flow_diagram, levels_plot, paired_plot, spectrum_plot
 from validation.dossier.figures.intervals import forest_plot, margin_plot
@@ -42,6 +43,7 @@ class Gallery:
             "paired": self._paired,
             "spectrum": self._spectrum,
             "levels": self._levels,
+            "answer": self._answer,
             "flow": self._flow,
         }
 
@@ -196,8 +198,23 @@ class Gallery:
             name, endpoint, values, clusters, unit=self._unit(endpoint["unit"]), caption=text + key, alternative=text
         )
 
+    def _answer(self, name: str, subject: str) -> Drawing | None:
+        endpoint = self._endpoint(subject)
+        kind = endpoint.get("curve_kind")
+        if kind is None:
+            return None
+        what = {
+            "roc": "Receiver operating characteristic",
+            "calibration": "Calibration: bins of equally many cases, bars: confidence intervals",
+            "froc": "Free-response curve",
+        }[kind]
+        text = f"{subject}, {endpoint['title']}: {what}, {self._counts(endpoint['estimate'], endpoint)}."
+        return answer_plot(name, endpoint, caption=text, alternative=text)
+
     def _spectrum(self, name: str, subject: str) -> Drawing | None:
         endpoint = self._endpoint(subject)
+        if endpoint.get("curve_kind"):
+            return None
         text = f"{subject}, {endpoint['title']}, by arm, {self._counts(endpoint['estimate'], endpoint)}."
         return spectrum_plot(name, endpoint, caption=text + " Bands: pointwise confidence intervals.", alternative=text)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from validation.errors import UsageProblem
+from validation.errors import DataProblem, UsageProblem
 from validation.metrics.detection.marks import Lesion, Marks, match
 from validation.registry import Direction, Kind, metric
 
@@ -35,6 +36,50 @@ def score(scores: Mapping[str, Tensor], *, of: str) -> Tensor:
         Which of them.
     """
     return scores[of]
+
+
+@metric(
+    "highest_mark",
+    unit="1",
+    direction=Direction.NONE,
+    roles=("marks", "lesions"),
+    optional_roles=("spacings",),
+    reference="Chakraborty 2017, Observer Performance Methods for Diagnostic Imaging (CRC Press), highest rating",
+    oracle="counts by construction",
+    family="detection",
+)
+def highest_mark(
+    marks: Sequence[Marks],
+    lesions: Sequence[Sequence[Lesion]],
+    spacings: Sequence[Sequence[float]],
+    *,
+    floor: float = 0.0,
+) -> Tensor:
+    """Give the highest rating of the marks of a case, wherever they are; ``floor`` for a case without a mark.
+
+    What a system of marks says of the case as a whole: summaries make of it AUC, sensitivity and specificity per case
+    and per patient. A lesion that was missed counts as found here when a false mark stands elsewhere in the case, so
+    read it beside ``mark_ratings``.
+
+    Never undefined.
+
+    Parameters
+    ----------
+    marks, lesions, spacings
+        As :func:`mark_ratings`; only the ratings are used.
+    floor
+        Rating of no mark, at most that of any mark.
+    """
+    lowest = min((float(own.ratings.min()) for own in marks if len(own.ratings)), default=floor)
+    if lowest < floor:
+        raise DataProblem(
+            f"a mark is rated {lowest:g}, below the floor {floor:g} of cases without a mark.",
+            code="MET-032",
+            where="floor",
+            why="A case without any mark would rank above one with a mark.",
+            action="State a `floor` that no rating lies below.",
+        )
+    return torch.tensor([float(own.ratings.max()) if len(own.ratings) else floor for own in marks], dtype=torch.float64)
 
 
 @metric(
