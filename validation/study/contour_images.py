@@ -21,14 +21,14 @@ def slice_to_show(masks: Mapping[str, Mask], image: Array) -> int | None:
     if image.ndim == 2:
         return None
     if not masks:
-        return image.shape[0] // 2
+        return int(image.shape[0] // 2)
     every = list(masks.values())
     union, common = np.logical_or.reduce(every), np.logical_and.reduce(every)
     for counted in (union & ~common, union):
         voxels = counted.sum(axis=(1, 2))
         if voxels.any():
             return int(voxels.argmax())
-    return image.shape[0] // 2
+    return int(image.shape[0] // 2)
 
 
 def overlay_png(image: Array, masks: Mapping[str, Mask], low: float, high: float) -> bytes:
