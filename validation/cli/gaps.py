@@ -22,6 +22,11 @@ _ANSWERED = {"generated": "run", "partly": "run and person", "manual": "person",
 @click.option(
     "--run", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A run to look answers up in."
 )
+@click.option(
+    "--edition",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="An edition of the documents of that run, looked at instead.",
+)
 @click.option("--profile", default=None, help="Look at the run's files by this profile, such as fda_ecopy.")
 @click.option("--write-narratives", is_flag=True, help="Write an empty block for everything a person must write.")
 @click.option(
@@ -33,6 +38,7 @@ def command(
     study: Path,
     pathway: str | None,
     run: Path | None,
+    edition: Path | None,
     profile: str | None,
     write_narratives: bool,
     csv_path: Path | None,
@@ -53,8 +59,12 @@ def command(
     chosen = named_profile(profile) if profile else None
     if chosen is not None and run is None:
         raise click.UsageError("--profile looks at the files of a run: give --run.")
+    if edition is not None and run is None:
+        raise click.UsageError("--edition is of a run: give --run too.")
     reports = [
-        analyse(folder, protocol.claim.type, name, run_folder=run, profile=chosen)
+        analyse(
+            folder, protocol.claim.type, name, run_folder=run, edition=edition, profile=chosen, protocol=protocol
+        )
         for name in _pathways(protocol, pathway)
     ]
     written: list[Path] = []

@@ -37,6 +37,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Evidence": {
         "sign": ("sign", "Approve a run as a named person, or time-stamp it"),
         "verify": ("verify", "Is a run or package what was signed, and do its numbers follow from its data"),
+        "render": ("render", "The documents of a run again, with what persons wrote since"),
         "package": ("package", "One archive with the run and the means to check it"),
         "diff": ("diff", "What differs between two runs, or two versions of a protocol"),
         "serve": ("serve", "Look at a run, or at a folder of studies, in a browser on this machine"),

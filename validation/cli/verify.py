@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     "documents",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     multiple=True,
-    help="An edited copy of a document (.docx, .html, .pdf): find numbers that differ from the record of RUN.",
+    help="An edited copy of a document or table (.docx, .html, .pdf, .csv, .xml, .json): find numbers that differ "
+    "from the record of RUN.",
+)
+@click.option(
+    "--edition",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Check an edition of the documents too; that of a package is always checked.",
 )
 @click.option(
     "--against",
@@ -45,9 +51,11 @@ def command(
     allow_unsigned: bool,
     documents: tuple[Path, ...],
     earlier: tuple[Path, ...],
+    edition: Path | None,
     as_json: bool,
 ) -> int:
     """Verify RUN, a run folder or a package (.zip), offline. Exit code 0: intact; 4: not, and the files are named."""
+    from validation.evidence.edition import editions_of
     from validation.evidence.keys import read_trust
     from validation.evidence.package import open_run
     from validation.evidence.timestamp import read_roots
@@ -68,8 +76,11 @@ def command(
             report.notes.append("estimates were not recomputed, because the files are not what was closed")
         if opened.viewer is not None:
             _compare_viewer(opened.viewer, opened.run_folder, report)
+        editions = [opened.edition] if opened.edition else [edition] if edition else editions_of(opened.run_folder)
+        for folder in editions if opened.edition or edition else ():
+            _check_edition(folder, opened.run_folder, trust, report)
         for document in documents:
-            _compare(document, opened.run_folder, report)
+            _compare(document, opened.run_folder, editions, report)
     click.echo(json.dumps(_record(report), indent=2) if as_json else _page(report))
     return 0 if report.intact else 4
 
@@ -114,12 +125,25 @@ def _recompute_change(run_folder: Path, earlier: tuple[Path, ...], report: Verif
     report.notes += notes or ["the change record was computed again from its run and the earlier versions"]
 
 
-def _compare(document: Path, run_folder: Path, report: Verification) -> None:
+def _check_edition(folder: Path, run_folder: Path, trust: Path | None, report: Verification) -> None:
+    """Check an edition of the documents of the run."""
+    from validation.evidence.edition import check_edition
+    from validation.evidence.keys import read_trust
+    from validation.evidence.verify import Finding
+
+    checked = check_edition(folder, run_folder, trust=read_trust(trust) if trust else None)
+    report.findings += [Finding(f"{folder.name}/{name}", what, code) for name, what, code in checked.wrong]
+    signed = f"signed by {checked.key_id[:16]}…" if checked.key_id else "NOT SIGNED"
+    report.notes.append(f"edition {folder.name}: {signed}, {len(checked.approvals)} approval(s)")
+    report.notes += [f"edition approved by {a.name}, {a.role}: {a.meaning}" for a in checked.approvals]
+
+
+def _compare(document: Path, run_folder: Path, editions: list[Path], report: Verification) -> None:
     """Compare what a document shows with the record."""
     from validation.dossier.check_document import check_document
     from validation.evidence.verify import Finding
 
-    differences = check_document(document, run_folder)
+    differences = check_document(document, run_folder, editions=editions)
     report.findings += [Finding(document.name, str(difference), "DOS-020") for difference in differences]
     if not differences:
         report.notes.append(f"{document.name}: every number that carries an id is what the record says")
@@ -137,7 +161,7 @@ def _compare_viewer(page: Path, run_folder: Path, report: Verification) -> None:
     if data == run_page(run_folder, beside=f"{run_folder.name}/"):
         return
     before = len(report.findings)
-    _compare(page, run_folder, report)
+    _compare(page, run_folder, [], report)
     if len(report.findings) == before:
         what = "it is not the page that this record gives, although its numbers are: something was put in or taken out"
         report.findings.append(Finding(page.name, what, "DOS-020"))

@@ -11,7 +11,9 @@ from pathlib import Path
 __all__ = ["render"]
 
 
-def render(run_folder: Path, pathways: Sequence[str], *, workers: int | None = None) -> list[Path]:
+def render(
+    run_folder: Path, pathways: Sequence[str], *, workers: int | None = None, edition: Path | None = None
+) -> list[Path]:
     """Write the documents of a run, by pathway, under ``dossier/`` of the run folder.
 
     Parameters
@@ -23,6 +25,8 @@ def render(run_folder: Path, pathways: Sequence[str], *, workers: int | None = N
     workers
         Number of processes that print; by default two, where the machine has two processors. The files have the same
         bytes whatever the number.
+    edition
+        Folder of an edition to write into instead of the run folder, with the narrative blocks of today.
 
     Returns
     -------
@@ -38,4 +42,4 @@ def render(run_folder: Path, pathways: Sequence[str], *, workers: int | None = N
     """
     from validation.dossier.binder import bind
 
-    return bind(Path(run_folder), list(pathways), workers=workers)
+    return bind(Path(run_folder), list(pathways), workers=workers, edition=edition)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ class Finding:
     ----------
     kind
         ``changed`` (another value under an id), ``lost`` (an id that is gone), ``unknown`` (an id that the record
-        lacks), ``untraced`` (a number that stands under no id).
+        lacks), ``untraced`` (a number that stands under no id), ``drawn`` (a figure or page that draws something else).
     id
         Id of the fact, empty for ``untraced``.
     expected, found
@@ -58,7 +59,10 @@ class Finding:
             "changed": f"{self.id}: the record says {right}, the document says {wrong}",
             "lost": f"{self.id}: {right} was removed, or lost its id",
             "unknown": f"{self.id}: the document shows {wrong} under an id that the record does not hold",
-            "untraced": f"{wrong} stands in the document without an id",
+            "untraced": f"{wrong} stands in the document without an id"
+            if not self.expected
+            else f"{right} became {wrong}",
+            "drawn": f"{self.id or 'this page'} draws something else than the run does",
         }
         return texts[self.kind] + (f" ({self.place})" if self.place else "")
 
@@ -72,54 +76,115 @@ class Shown:
     prose: list[str]
 
 
-def check_document(path: Path, run_folder: Path) -> list[Finding]:
-    """Compare a document with the record of its run.
+def check_document(path: Path, run_folder: Path, *, editions: Sequence[Path] = ()) -> list[Finding]:
+    """Compare a document with the record of its run, and with the copy that the run or edition holds.
 
     Parameters
     ----------
     path
-        A ``.html``, ``.docx`` or ``.pdf`` of the dossier, possibly edited.
+        A ``.html``, ``.docx`` or ``.pdf`` of the dossier, possibly edited, or one of its ``.csv``, ``.xml`` or
+        ``.json`` files.
     run_folder
         The run that it belongs to.
+    editions
+        Editions of the documents of that run.
 
     Returns
     -------
     list of Finding
-        Empty when everything that the document shows under an id is what the record says. In PDF, facts that are
-        words and text outside links are not compared.
+        Empty when everything that the document shows under an id is what the record says, no other number differs from
+        the copy that the run holds, and figures are those of the run.
 
     Raises
     ------
     DataProblem
         DOS-011 if the file is not a document of this run or cannot be read.
     """
+    from validation.dossier.check_copies import DATA, compare_drawings, compare_pdf, drawings_of
     from validation.dossier.reading import read_docx, read_html, read_pdf
-    from validation.dossier.viewmodel import ViewModel
 
     readers = {".html": read_html, ".docx": read_docx, ".pdf": read_pdf}
-    if path.suffix.lower() not in readers:
-        raise _refused(path, "only .html, .docx and .pdf documents can be checked")
+    suffix = path.suffix.lower()
+    if suffix not in readers and suffix not in DATA:
+        raise _refused(path, "only .html, .docx, .pdf, .csv, .xml and .json files of a dossier can be checked")
+    data = _read(path)
+    homes = [run_folder, *editions]
+    if suffix in DATA:
+        return _check_data(path, data, homes)
+    try:
+        shown = readers[suffix](data)
+    except DataProblem:
+        raise
+    except Exception as problem:  # a damaged or hostile file may fail anywhere in its parser
+        raise _refused(path, f"it cannot be parsed ({type(problem).__name__})") from None
+    run, pathway, document, edition = (*shown.identity.split("/"), "", "", "", "")[:4]
+    home = run_folder if not edition else next((e for e in editions if _edition_id(e) == edition), None)
+    if home is None:
+        raise _refused(path, f"it is of the edition {edition!r}, which is not here")
+    view = _view(run_folder, home)
+    found = _compare(shown, _expected(run, pathway, document, view, path), pdf=suffix == ".pdf")
+    original = home / "dossier" / pathway / f"{document}{suffix}"
+    if original.is_file():
+        known = original.read_bytes()
+        try:
+            if suffix == ".pdf":
+                found += compare_pdf(known, data) if not found else []
+            else:
+                found += compare_drawings(drawings_of(path, known), drawings_of(path, data))
+        except Exception as problem:  # as above
+            raise _refused(path, f"its pages or figures cannot be read ({type(problem).__name__})") from None
+    return found
+
+
+def _view(run_folder: Path, home: Path) -> ViewModel:
+    from validation.dossier.viewmodel import ViewModel
+
+    return ViewModel(run_folder, edition=None if home == run_folder else home)
+
+
+def _edition_id(folder: Path) -> str:
+    from validation.evidence.edition import read_edition
+
+    return str(read_edition(folder)["id"])
+
+
+def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as problem:
         raise _refused(path, f"it cannot be read ({problem.strerror})") from None
     if len(data) > _MOST_BYTES:
         raise _refused(path, "it is larger than any document of a dossier")
-    try:
-        shown = readers[path.suffix.lower()](data)
-    except DataProblem:
-        raise
-    except Exception as problem:  # a damaged or hostile file may fail anywhere in its parser
-        raise _refused(path, f"it cannot be parsed ({type(problem).__name__})") from None
-    view = ViewModel(run_folder)
-    return _compare(shown, _expected(shown, view, path), pdf=path.suffix.lower() == ".pdf")
+    return data
 
 
-def _expected(shown: Shown, view: ViewModel, path: Path) -> Shown:
+def _check_data(path: Path, data: bytes, homes: Sequence[Path]) -> list[Finding]:
+    """Compare a file for machines with the one of the run that is nearest to it."""
+    from validation.dossier.check_copies import compare_data
+
+    suffix = path.suffix.lower()
+    known = [file for home in homes for file in sorted((home / "dossier").glob(f"*/*{suffix}"))]
+    found: list[tuple[int, int, list[Finding]]] = []
+    for k, original in enumerate(known):
+        content = original.read_bytes()
+        if content == data:
+            return []
+        try:
+            differences = compare_data(suffix, content, data)
+        except Exception as problem:  # a damaged or hostile file may fail anywhere in its parser
+            raise _refused(path, f"it cannot be parsed ({type(problem).__name__})") from None
+        found.append((len(differences), k, differences))
+    if not found:
+        raise _refused(path, f"the run holds no {suffix} file")
+    count, k, differences = min(found, key=lambda entry: entry[:2])
+    if count > max(20, known[k].read_bytes().count(b"\n") // 2):
+        raise _refused(path, f"it is not like any {suffix} file of the run")
+    return differences
+
+
+def _expected(run: str, pathway: str, document: str, view: ViewModel, path: Path) -> Shown:
     from validation.dossier.reading import read_html
 
-    run, _, rest = shown.identity.partition("/")
-    pathway, _, document = rest.partition("/")
     if run != str(view.record.raw("run.id")):
         raise _refused(path, f"it says that it belongs to run {run!r}, not to {view.record.raw('run.id')!r}")
     if pathway == document == "viewer":

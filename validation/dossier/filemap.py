@@ -79,8 +79,13 @@ class FileMap:
             "points": list(dict.fromkeys(points + remaining)) or ["what the title says"],
         }
 
-    def rows(self, chosen: Sequence[Answered], printing: Printing, document: str) -> list[dict[str, Any]]:
-        """Return requirements as table rows, with pointers to where each is answered."""
+    def rows(
+        self, chosen: Sequence[Answered], printing: Printing, document: str, present: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Return requirements as table rows, with pointers to where each is answered.
+
+        ``present`` are the sections that the document itself has; a place in another one of it is not shown.
+        """
         return [
             {
                 "id": a.requirement.id,
@@ -88,7 +93,12 @@ class FileMap:
                 "asks": a.requirement.asks,
                 "source": f"{a.source.document}, {a.source.year}, {a.source.status}; {level_words(a.requirement)}",
                 "kind": a.kind,
-                "places": [self._place(p, printing, document) for p in a.places],
+                "places": [
+                    self._place(p, printing, document)
+                    for p in a.places
+                    if p.kind != "document"
+                    or (p.section in present if p.name == document else printing.there(p.name, p.section))
+                ],
                 "remains": a.remains,
                 "block": self._block(a, printing, document),
             }
@@ -115,6 +125,12 @@ class FileMap:
             files = [printing.document(d) for d in others]
             found.append({"number": "", "title": "Documents on the file as a whole", "files": files, "person": ""})
         return found
+
+    @property
+    def note(self) -> str:
+        """What must be said of the pathway for this claim; empty if nothing."""
+        cell = cell_of(self._claim, self.pathway)
+        return cell.note if cell.applicability in ("not_applicable", "supporting") else ""
 
     def standards(self) -> list[dict[str, Any]]:
         """Return the documents behind the requirements that apply, each with their ids."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from validation.dossier.gaps import analyse
 from validation.evidence.results import read_results
 from validation.protocol.catalogue import regulatory_catalogue
+from validation.protocol.schema import Pathway
 
 
-def reasons_not_final(run_folder: Path, study_folder: Path | None = None) -> list[str]:
+def reasons_not_final(
+    run_folder: Path,
+    study_folder: Path | None = None,
+    *,
+    edition: Path | None = None,
+    pathways: Sequence[Pathway] | None = None,
+) -> list[str]:
     """Return one sentence per thing that keeps a run's documents from being final; empty if nothing does.
 
     Parameters
@@ -18,6 +26,10 @@ def reasons_not_final(run_folder: Path, study_folder: Path | None = None) -> lis
         A run with rendered documents.
     study_folder
         Where ``narrative/`` lies; the study that the run lies in if omitted.
+    edition
+        An edition of the documents, which counts instead of those that the run was closed with.
+    pathways
+        Those to look at; those of the claim if omitted.
 
     Notes
     -----
@@ -28,11 +40,11 @@ def reasons_not_final(run_folder: Path, study_folder: Path | None = None) -> lis
     claim = read_results(run_folder)["claim"]
     study = study_folder or run_folder.resolve().parent.parent
     reasons = []
-    for pathway in claim["pathways"]:
+    for pathway in pathways or claim["pathways"]:
         if regulatory_catalogue().cell(claim["type"], pathway).applicability == "not_applicable":
             reasons.append(f"{pathway}: not for claims of the type {claim['type']}")
             continue
-        report = analyse(study, claim["type"], pathway, run_folder=run_folder)
+        report = analyse(study, claim["type"], pathway, run_folder=run_folder, edition=edition)
         if report.draft:
             reasons.append(f"{pathway}: the run is a DRAFT")
         reasons += [f"{pathway}: {r.title} is {r.state} ({r.because})" for r in report.artefacts if r.blocking]

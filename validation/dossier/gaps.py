@@ -274,6 +274,9 @@ class _Book:
     def _stand(self, row: Row, places: list[Place], remains: str) -> Row:
         """Return the row with its state: first what the run holds, then what the person wrote."""
         looked = [self._made.find(p) for p in places]
+        if row.narrative:  # what the record holds nothing for is the person's
+            kept = [k for k, f in enumerate(looked) if not f.absent]
+            places, looked = [places[k] for k in kept], [looked[k] for k in kept]
         row = replace(row, where=tuple(f"{p}{f.page}" for p, f in zip(places, looked, strict=True)), because=remains)
         lost = [f"{p}: {f.missing}" for p, f in zip(places, looked, strict=True) if f.missing]
         if lost:

@@ -28,10 +28,13 @@ class Found:
         ", page 3", or empty where there is none to name.
     missing
         Why it is not there; empty if it is.
+    absent
+        Whether the document is there without this section, because the record holds nothing for it.
     """
 
     page: str = ""
     missing: str = ""
+    absent: bool = False
 
 
 class Made(Protocol):
@@ -142,7 +145,8 @@ class ReadRun:
             return Found(missing="the run holds no such document")
         if place.section and place.section not in pages:
             titles = {s.id: s.title for s in catalogue().documents[place.name].sections}
-            return Found(missing=f"the document has no section {titles.get(place.section, place.section)!r}")
+            text = f"the document has no section {titles.get(place.section, place.section)!r}"
+            return Found(missing=text, absent=True)
         return Found(page=f", page {pages[place.section]}" if place.section else f", {pages['']} pages")
 
     def block(self, study: Path, artefact: str) -> Found | None:

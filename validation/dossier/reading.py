@@ -25,8 +25,9 @@ def read_html(data: bytes) -> Shown:
     facts: list[tuple[str, str, str]] = []
     prose: list[str] = []
     _walk_html(tree.find("body"), facts, prose)
-    names = ("run", "pathway", "document")
-    identity = "/".join(str(tree.xpath(f"string(//meta[@name='validation.{name}']/@content)")) for name in names)
+    names = ("run", "pathway", "document", "edition")
+    parts = [str(tree.xpath(f"string(//meta[@name='validation.{name}']/@content)")) for name in names]
+    identity = "/".join(part for part in parts if part)
     return Shown(identity=identity, facts=facts, prose=["".join(prose)])
 
 

@@ -54,9 +54,11 @@ def file_of(claim: ClaimType, pathway: Pathway, *, has: Callable[[str], bool]) -
         Which file.
     has
         Tells whether the record holds something (a section of the results, ``protocol:...``, ``narrative:ARTEFACT``):
-        a conditional document is made when the record holds one of its triggers, or a person wrote for it.
+        a conditional document is made when the record holds one of its triggers, or a person wrote for it; any other
+        one that a requirement of the pathway belongs to, when a person wrote for it.
     """
     names, cell = catalogue(), cell_of(claim, pathway)
+    shown_all = cell.applicability == "not_applicable"  # nothing is required there, so what can be filled is shown
     package = regulatory_catalogue().packages[pathway]
     ordered = dict.fromkeys(a for s in package.sections for a in s.artefacts)
     ordered |= dict.fromkeys([*cell.required, *cell.conditional])
@@ -67,9 +69,23 @@ def file_of(claim: ClaimType, pathway: Pathway, *, has: Callable[[str], bool]) -
         need: Need = "required" if artefact in cell.required else "conditional"
         if there is not None:
             found[there] = replace(found[there], need=need)
-        elif artefact in cell.required or (artefact in cell.conditional and _wanted(document, names, has)):
+        elif artefact in cell.required or (
+            artefact in cell.conditional
+            and (_wanted(document, names, has) or (shown_all and names.documents[document].filled))
+        ):
             found.append(Entry(document, artefact, need))
+    for artefact in _further(claim, pathway, cell):
+        if has(f"narrative:{artefact}"):
+            found.append(Entry(names.document_of(artefact), artefact, "further"))
     return found
+
+
+def _further(claim: ClaimType, pathway: Pathway, cell: Cell) -> list[str]:
+    """Return artefacts that requirements of the pathway belong to and the claim's stack does not have."""
+    regulations = regulatory_catalogue()
+    asked = [r for r in regulations.requirements.values() if not regulations.why_not(r, claim, pathway)]
+    every = dict.fromkeys(a for r in asked for a in r.artefacts)
+    return [a for a in every if a not in cell.required and a not in cell.conditional]
 
 
 def _wanted(document: str, names: Catalogue, has: Callable[[str], bool]) -> bool:

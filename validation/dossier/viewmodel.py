@@ -22,6 +22,7 @@ from validation.dossier.runfiles import RunFiles
 from validation.dossier.subgroup_words import SubgroupWords
 from validation.dossier.templating import build, environment
 from validation.errors import RunProblem
+from validation.evidence.edition import read_edition
 from validation.protocol.claims import claim_facts
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ViewModel:
         home = edition or run_folder
         self.narratives = Narratives(home, self.catalogue)
         self.has = Holdings(self.record, home)
+        self._edition = read_edition(edition) if edition else None
         self.claim: ClaimType = self.record.raw("claim.type")
         folder = shipped("templates", "dossier")
         self._files: dict[str, FileMap] = {}
@@ -74,6 +76,7 @@ class ViewModel:
         printing = Printing(self.record, self.catalogue, pages, order=file.order)
         asked = file.asked(document)
         narrative = self.narratives.html(document)
+        bodies: list[tuple[Section, Markup]] = []
         context: dict[str, Any] = {
             **self._facts(),
             **printing.functions(),
@@ -86,12 +89,13 @@ class ViewModel:
             "deviations": self._deviations,
             "ledger_entries": lambda: self._entries("ledger", only=()),
             "event_entries": lambda: self._entries("events", only=()),
-            "asked": lambda: file.rows(asked, printing, document),
+            "asked": lambda: file.rows(asked, printing, document, [s.id for s, _ in bodies]),
             "every_requirement": lambda: file.rows(file.answered, printing, document),
             "file_sections": lambda: file.sections(printing),
             "file_names": lambda: [f"{k:03d}_{name}.pdf" for k, name in enumerate(file.order, start=1)],
             "data_files": lambda: data_files(file.order),
             "standards": file.standards,
+            "file_note": file.note,
             "catalogue_facts": lambda: claim_facts(self.claim),
             "document": {
                 "id": document,
@@ -100,10 +104,10 @@ class ViewModel:
                 "sections": [s.id for s in kind.sections],
             },
             "pathway": {"id": pathway, "title": self.catalogue.pathway(pathway).title},
+            "edition": self._edition,
             "screen_css": self._screen,
         }
         there = {"asked": bool(asked), "narrative": bool(narrative or context["to_write"])}
-        bodies: list[tuple[Section, Markup]] = []
         for section in kind.sections:
             if section.claims and self.claim not in section.claims:
                 continue

@@ -80,6 +80,7 @@ def set_properties(document: Any, tree: Any, finished: str) -> None:
     core.title = tree.findtext(".//title") or ""
     core.language = "en-GB"
     core.comments = ""
-    names = ("run", "pathway", "document")
-    core.identifier = "/".join(str(tree.xpath(f"string(//meta[@name='validation.{n}']/@content)")) for n in names)
+    names = ("run", "pathway", "document", "edition")
+    found = [str(tree.xpath(f"string(//meta[@name='validation.{n}']/@content)")) for n in names]
+    core.identifier = "/".join(part for part in found if part)
     core.revision = 1

@@ -17,7 +17,7 @@ from validation.errors import IntegrityProblem, UsageProblem
 from validation.evidence.events import utc_now
 from validation.evidence.keys import PublicKey, public_half
 from validation.evidence.manifest import APPROVALS_FOLDER, MANIFEST_FILE, compare_files, list_files, read_manifest
-from validation.evidence.results import read_results
+from validation.evidence.results import parse_canonical, read_results
 from validation.evidence.statement import (
     APPROVAL_PREDICATE,
     check_signature,
@@ -95,7 +95,7 @@ def approve(run_folder: Path, key: Signer, *, name: str, role: str, meaning: str
             why="A signature over a record that is not what was closed would mislead.",
             action="Run `validation verify` and restore the run from its package.",
         )
-    run = read_results(run_folder)["run"]
+    run = _subject(run_folder)
     if run["draft"] and decision == "accept":
         raise UsageProblem(
             "a DRAFT run cannot be accepted as final.",
@@ -184,6 +184,16 @@ def _verify(
 def _approval(predicate: dict[str, Any], key: PublicKey, file: str) -> Approval:
     texts = {name: str(predicate[name]) for name in ("name", "role", "meaning", "decision", "time", "run")}
     return Approval(**texts, draft=bool(predicate["draft"]), key_id=key.key_id, key_name=key.name, file=file)
+
+
+def _subject(folder: Path) -> dict[str, Any]:
+    """Return id and draft state of what is approved: a run, or an edition of its documents."""
+    path = folder / "edition.json"
+    if not path.is_file():
+        run: dict[str, Any] = read_results(folder)["run"]
+        return run
+    record = parse_canonical(path.read_bytes(), where=path.name)
+    return {"id": f"{record['run']}/{record['id']}", "draft": record["draft"], "draft_reasons": record["not_final"]}
 
 
 def _files(run_folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from validation.digest import sha256_bytes, sha256_file
 from validation.errors import IntegrityProblem, UsageProblem
+from validation.evidence.edition import EDITION_FILE, check_edition
 from validation.evidence.manifest import MANIFEST_FILE, check_name, list_files
 from validation.evidence.results import read_results
 from validation.evidence.verify import verify_run
@@ -26,6 +27,7 @@ from validation.evidence.verify import verify_run
 SCRIPT_NAME = "verify.py"
 README_NAME = "README.txt"
 VIEWER_NAME = "viewer.html"
+EDITION_NAME = "edition"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MOST_MEMBERS = 200_000
 _HIGHEST_RATIO = 200
@@ -41,9 +43,18 @@ class Opened:
     run_folder: Path
     notes: list[str]
     viewer: Path | None = None
+    edition: Path | None = None
 
 
-def write_package(run_folder: Path, archive: Path, *, draft: bool = False, viewer: bytes | None = None) -> str:
+def write_package(
+    run_folder: Path,
+    archive: Path,
+    *,
+    draft: bool = False,
+    viewer: bytes | None = None,
+    edition: Path | None = None,
+    not_final: Sequence[str] = (),
+) -> str:
     """Write a package of a closed run and return the SHA-256 of the archive.
 
     Parameters
@@ -56,11 +67,16 @@ def write_package(run_folder: Path, archive: Path, *, draft: bool = False, viewe
         Allow a DRAFT or unsigned run; the package then says DRAFT.
     viewer
         The page that shows the run, made for a page beside the run folder; left out if omitted.
+    edition
+        An edition of the documents that travels with the run; it is checked first.
+    not_final
+        Why the documents are not final. With any reason, only a draft package is written, and it says them.
 
     Raises
     ------
     UsageProblem
-        EVD-070 if a DRAFT or unsigned run is packaged as final, EVD-071 if the archive exists or lies inside the run.
+        EVD-070 if a DRAFT or unsigned run is packaged as final, EVD-071 if the archive exists or lies inside the
+        run, EVD-074 if its documents are not final.
     IntegrityProblem
         EVD-026 if the run does not verify.
     """
@@ -90,8 +106,37 @@ def write_package(run_folder: Path, archive: Path, *, draft: bool = False, viewe
             why="Only a run that verifies can be handed over.",
             action="Run `validation verify` for the whole list.",
         )
+    if not_final and not draft:
+        raise UsageProblem(
+            f"the documents are not final: {len(not_final)} thing(s) are open. First: {'; '.join(not_final[:5])}.",
+            code="EVD-074",
+            where=str(edition or run_folder),
+            why="A file with an empty block in it must not leave as if it were complete.",
+            action="`validation gaps STUDY --run RUN` lists all. Write them, `validation render RUN`, or add --draft.",
+        )
+    unsigned = not report.signed_by
+    if edition is not None:
+        checked = check_edition(edition, run_folder)
+        unsigned = unsigned or not checked.key_id
+        if checked.wrong:
+            name, what, code = checked.wrong[0]
+            raise IntegrityProblem(
+                f"{name}: {what}.",
+                code=code,
+                where=str(edition),
+                why="Only an edition that verifies can be handed over.",
+                action="Render another edition with `validation render`.",
+            )
+        if not checked.key_id and not draft:
+            raise UsageProblem(
+                "an unsigned edition cannot be packaged as final.",
+                code="EVD-074",
+                where=str(edition),
+                action="Render it with --key, or add --draft: the package then says DRAFT.",
+            )
     script = _script()
-    readme = _readme(run_folder, read_results(run_folder), script, draft=report.draft or not report.signed_by)
+    draft = report.draft or unsigned or bool(not_final)
+    readme = _readme(run_folder, read_results(run_folder), script, draft=draft, edition=edition, not_final=not_final)
     archive.parent.mkdir(parents=True, exist_ok=True)
     part = archive.with_name(f".{archive.name}.part")
     try:
@@ -102,6 +147,9 @@ def write_package(run_folder: Path, archive: Path, *, draft: bool = False, viewe
                 package.writestr(_member(VIEWER_NAME), viewer)
             for name in list_files(run_folder):
                 _add(package, run_folder / name, f"{run_folder.name}/{name}")
+            if edition is not None:
+                for name in list_files(edition):
+                    _add(package, edition / name, f"{EDITION_NAME}/{name}")
         part.replace(archive)
     finally:
         part.unlink(missing_ok=True)
@@ -146,8 +194,9 @@ def _unpack(path: Path, folder: Path) -> Opened:
                         sink.write(piece)
     except _DAMAGE as problem:
         raise _refused(path, f"it is damaged ({problem})") from None
-    runs = [entry for entry in sorted(folder.iterdir()) if (entry / MANIFEST_FILE).is_file()]
-    others = [entry.name for entry in sorted(folder.iterdir()) if entry not in runs]
+    edition = folder / EDITION_NAME if (folder / EDITION_NAME / EDITION_FILE).is_file() else None
+    runs = [e for e in sorted(folder.iterdir()) if e != edition and (e / MANIFEST_FILE).is_file()]
+    others = [entry.name for entry in sorted(folder.iterdir()) if entry not in (*runs, edition)]
     strangers = set(others) - {SCRIPT_NAME, README_NAME, VIEWER_NAME}
     if len(runs) != 1 or strangers:
         what = f"{min(strangers)} is not part of a package" if strangers else f"it holds {len(runs)} runs"
@@ -158,7 +207,7 @@ def _unpack(path: Path, folder: Path) -> Opened:
             f"{SCRIPT_NAME} in the package is not the script of this version: do not run it before you have compared "
             "it with the version that made the package"
         )
-    return Opened(runs[0], notes, folder / VIEWER_NAME if VIEWER_NAME in others else None)
+    return Opened(runs[0], notes, folder / VIEWER_NAME if VIEWER_NAME in others else None, edition)
 
 
 def _check_members(members: list[zipfile.ZipInfo], path: Path) -> None:
@@ -200,10 +249,29 @@ def _script() -> bytes:
     return Path(__file__).with_name("verify_offline.py").read_bytes()
 
 
-def _readme(run_folder: Path, results: dict[str, Any], script: bytes, *, draft: bool) -> str:
+def _readme(
+    run_folder: Path,
+    results: dict[str, Any],
+    script: bytes,
+    *,
+    draft: bool,
+    edition: Path | None,
+    not_final: Sequence[str],
+) -> str:
     run, protocol, proposal = results["run"], results["protocol"], results.get("proposal") or {}
     banner = "DRAFT - NOT EVIDENCE FOR A FINAL DECISION\n\n" if draft else ""
     notice = results.get("study", {}).get("notice") or ""
+    if not_final:
+        notice += f"\n\nNot final, because {len(not_final)} thing(s) are open:\n" + "\n".join(
+            f"- {r}" for r in not_final
+        )
+    documents = f"{run_folder.name}/dossier/         the documents"
+    if edition is not None:
+        documents = (
+            f"{EDITION_NAME}/dossier/         the documents to read and file, edition {edition.name}\n"
+            f"{EDITION_NAME}/narrative/       what persons wrote in them\n"
+            f"{run_folder.name}/dossier/         the documents as they were when the run ended"
+        )
     return f"""{banner}Evidence package of run {run["id"]}
 Protocol: {protocol.get("id")} {protocol.get("version")}, digest {protocol.get("digest")}
 Proposed outcome: {proposal.get("outcome")} (a named person decides; see {run_folder.name}/approvals)
@@ -224,7 +292,7 @@ What is inside
 {run_folder.name}/results.json     every number of every document, with its id
 {run_folder.name}/manifest.json    name, size and SHA-256 of every file; signed by attestation.dsse.json
 {run_folder.name}/measurements/    one row per measured value; patients appear under pseudonyms
-{run_folder.name}/dossier/         the documents
+{documents}
 
 The run is packaged byte for byte as it was signed. Small cells (few patients in a subgroup) are not suppressed in it:
 handle this package under the same rules as the study data. For a copy without small cells:

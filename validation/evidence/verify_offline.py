@@ -185,20 +185,49 @@ def verify(run: Path, trust: dict[str, bytes]) -> list[tuple[str, str]]:
     return wrong
 
 
+def verify_edition(edition: Path, run: Path, trust: dict[str, bytes]) -> list[tuple[str, str]]:
+    """Return everything that is wrong with an edition of the documents of a run."""
+    wrong: list[tuple[str, str]] = []
+    try:
+        wrong += check_files(edition)
+        record = json.loads((edition / "edition.json").read_bytes())
+        manifest = sha256_of(edition / "manifest.json")
+        if record["run_manifest_sha256"] != sha256_of(run / "manifest.json"):
+            wrong.append(("edition.json", "it is of another run"))
+        attestation = edition / "attestation.dsse.json"
+        if not attestation.exists():
+            wrong.append((attestation.name, "NOT SIGNED: anyone could have made or changed this edition"))
+        else:
+            pem = (edition / "signer.pub.pem").read_bytes()
+            if check_statement(attestation, attestation.name, pem, trust, manifest).get("edition") != record:
+                wrong.append(("edition.json", "it is not the one that was signed"))
+        for path in sorted((edition / "approvals").glob("*")):
+            check_statement(path, path.name, None, trust, manifest)
+    except InvalidSignature:
+        wrong.append(("attestation.dsse.json", "a signature does not verify"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm) as problem:
+        wrong.append(("edition.json", str(problem) or type(problem).__name__))
+    return [(f"{edition.name}/{name}", what) for name, what in wrong]
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Check the signed record of a validation run, offline.")
     parser.add_argument("run", nargs="?", type=Path, help="folder of the run; default: the one beside this script")
     parser.add_argument("--trust", type=Path, help="folder of public keys (*.pub.pem) that you hold from the signers")
     options = parser.parse_args()
-    beside = sorted(path.parent for path in Path(__file__).resolve().parent.glob("*/manifest.json"))
+    here = Path(__file__).resolve().parent
+    beside = sorted(path.parent for path in here.glob("*/manifest.json") if not (path.parent / "edition.json").exists())
     run = options.run or (beside[0] if len(beside) == 1 else None)
     if run is None or not run.is_dir():
         parser.error("name the folder of one run")
     pems = [path.read_bytes() for path in sorted(options.trust.glob("*.pub.pem"))] if options.trust else []
     if options.trust and not pems:
         parser.error("there is no *.pub.pem in the trust folder")
-    wrong = verify(run, {key_id(pem): pem for pem in pems})
+    trust = {key_id(pem): pem for pem in pems}
+    wrong = verify(run, trust)
+    for path in sorted(run.resolve().parent.glob("*/edition.json")):
+        wrong += verify_edition(path.parent, run, trust)
     if not options.trust:
         say("note      identity not proven: keys inside the run were used; give --trust FOLDER to prove who signed")
     for name, what in sorted(set(wrong)):
