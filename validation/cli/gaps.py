@@ -62,9 +62,7 @@ def command(
     if edition is not None and run is None:
         raise click.UsageError("--edition is of a run: give --run too.")
     reports = [
-        analyse(
-            folder, protocol.claim.type, name, run_folder=run, edition=edition, profile=chosen, protocol=protocol
-        )
+        analyse(folder, protocol.claim.type, name, run_folder=run, edition=edition, profile=chosen, protocol=protocol)
         for name in _pathways(protocol, pathway)
     ]
     written: list[Path] = []
