@@ -126,6 +126,18 @@ def test_gamma_of_a_uniform_error_and_of_a_shift_of_two_voxels_are_known():
         gamma_pass_rate(flat, flat, spacing_mm=ONE, dose_percent=0, distance_mm=2)
 
 
+@pytest.mark.shared
+def test_error_and_psnr_of_synthetic_ct_equal_those_of_the_synthrad_evaluation(plan, shared):
+    """Its range is 4095 HU and its mask the body; its MS-SSIM weighs and masks otherwise and is not compared."""
+    gold = json.loads((shared / "reference" / "imaging" / "synthrad2025_metrics.json").read_text())["results"]
+    _, data = plan
+    reference, inside = batch(data["ct_hu"]), torch.as_tensor(data["mask_BODY"].astype(bool)).unsqueeze(0)
+    for variant, expected in gold.items():
+        output = batch(data[f"hu_{variant}"])
+        assert mae(output, reference, inside).item() == pytest.approx(expected["mae"], rel=1e-9)
+        assert psnr(output, reference, inside, data_range=4095).item() == pytest.approx(expected["psnr"], abs=2e-3)
+
+
 def body(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     grid = np.indices((24, 64, 64)) - np.array([12, 32, 32])[:, None, None, None]
     radius = np.hypot(grid[1], grid[2])
