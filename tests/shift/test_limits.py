@@ -76,6 +76,19 @@ def test_joint_margin_gives_a_finding_and_is_refused_for_a_classifier() -> None:
             compare(a, b, [], multivariate=["classifier"], multivariate_columns=["x"], multivariate_margins={name: 0.5})
 
 
+@pytest.mark.parametrize("statistic", ["energy", "cramer_von_mises"])
+def test_cohorts_too_alike_are_not_known_to_be_equal(statistic: str) -> None:
+    """Interleaved cases differ less than two samples would; the upper limit stays that of noise, and is not zero."""
+    x = np.sort(np.random.default_rng(6).normal(size=(80, 3)), axis=0)
+    a, b = (pd.DataFrame(x[k::2], columns=list("xyz")) for k in (0, 1))
+    variables = [ShiftVariable(column="x", statistic=statistic, margin=0.02)]  # type: ignore[arg-type]
+    margins = {"mmd": 0.02, "energy": 0.02}
+    report = compare(a, b, variables, multivariate=["mmd", "energy"], multivariate_margins=margins)
+    for found in (report["x"], report["mmd"], report["energy"]):
+        assert found.finding == "inconclusive"
+        assert found.effect.upper > 0.02
+
+
 def test_a_difference_larger_than_any_is_not_called_detectable() -> None:
     rng = np.random.default_rng(4)
     a, b = (pd.DataFrame({"x": rng.normal(size=n)}) for n in (60, 2))

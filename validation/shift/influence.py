@@ -148,9 +148,12 @@ def norm_tail(squared: float, size: float, noise: Noise) -> float:
 def norm_upper(squared: float, noise: Noise, level: float) -> float:
     """Return the upper limit of a true norm: the size at which so small a squared norm has the tail probability.
 
-    The largest noise alone gives a limit that is never smaller, so the answer lies between zero and that.
+    Cohorts that are more alike than two samples of one population (interleaved slices of one head are) say that cases
+    are not independent, not that the difference is known to be zero: a squared norm below its mean under no difference
+    counts as that mean, so the limit is never zero. The largest noise alone gives a limit that is never smaller.
     """
     tail = (1 - level) / 2
+    squared = max(squared, noise.trace)
     wide = float(np.sqrt(max(squared, 0.0))) + quantile(noise.df, level) * float(np.sqrt(noise.top))
     if norm_tail(squared, 0.0, noise) <= tail:
         return 0.0

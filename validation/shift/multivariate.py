@@ -177,7 +177,7 @@ def kernel_test(
 
     equivalence = None
     if margin is not None and error > 0:  # the tail at the margin is where the upper limit reaches it
-        equivalence = 1.0 if effect >= margin else norm_tail(plain**2, margin, noise)
+        equivalence = 1.0 if effect >= margin else norm_tail(max(plain**2, noise.trace), margin, noise)
     detectable = critical + _Z_POWER * error
     return {
         "effect": Estimate(
