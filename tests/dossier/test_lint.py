@@ -32,3 +32,17 @@ def test_finds(body: str, rule: str, stops: bool) -> None:
 def test_plain_words_are_not_findings() -> None:
     text = "<p>None of the cases was rejected. The validation report of an information system; validation is done.</p>"
     assert lint(f"<html><body>{text}</body></html>") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("The model was tuned on validation data.", True),
+        ("The validation set held 40 patients.", True),
+        ("Validation of the locked protocol", False),
+        ('<span class="quoted">Never call a tuning set a validation set.</span>', False),
+    ],
+)
+def test_validation_means_what_regulators_mean(text: str, wrong: bool) -> None:
+    found = lint(f"<body><section><h2>A</h2><p>{text}</p></section></body>")
+    assert ("development-word" in {f.rule for f in found}) == wrong

@@ -91,6 +91,7 @@ def test_unsigned_needs_the_option(call: Call, tmp_path: Path) -> None:
 def _no_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a page of nothing into packages: the runs here hold too little to be shown."""
     monkeypatch.setattr("validation.dossier.viewer.run_page", lambda run, *, beside="": b"<!DOCTYPE html>")
+    monkeypatch.setattr("validation.cli.package._not_final", lambda *_: [])  # nor any document
 
 
 @pytest.mark.usefixtures("_agreeing", "_no_viewer")

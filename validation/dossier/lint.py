@@ -19,6 +19,10 @@ _STATUS = re.compile(
     r"|(?:is|are|been|was|were|clinically|fully) validated)\b",
     re.IGNORECASE,
 )
+_DEVELOPMENT = re.compile(
+    r"\bvalidation (?:(?:data ?)?sets?|split|loss|fold|images|patients)\b|\btuned on (?:the )?validation\b",
+    re.IGNORECASE,
+)
 _REPEALED = re.compile(r"\b820\.(?:30|70\(i\)|75|100|198)\b")
 
 
@@ -30,7 +34,7 @@ class LintFinding:
     ----------
     rule
         ``hole``, ``empty-section``, ``dead-link``, ``duplicate-id``, ``id-in-attribute``, ``no-alternative``,
-        ``status-word``, ``forbidden-wording`` or ``repealed-citation``.
+        ``status-word``, ``development-word``, ``forbidden-wording`` or ``repealed-citation``.
     text
         What was found, with the words around it.
     stops
@@ -75,6 +79,9 @@ def lint(html: str, *, forbidden: Sequence[str] = ()) -> list[LintFinding]:
         node.drop_tree()
     text = " ".join(" ".join(tree.find("body").itertext()).split())
     found += [LintFinding(rule="status-word", text=_around(text, m), stops=False) for m in _STATUS.finditer(text)]
+    found += [
+        LintFinding(rule="development-word", text=_around(text, m), stops=False) for m in _DEVELOPMENT.finditer(text)
+    ]
     found += [
         LintFinding(rule="repealed-citation", text=_around(text, m), stops=False) for m in _REPEALED.finditer(text)
     ]

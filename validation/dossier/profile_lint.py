@@ -23,6 +23,7 @@ _DEPTH = 40
 _WORDS = {
     "status_words": "status-word",
     "repealed_citations": "repealed-citation",
+    "development_words": "development-word",
     "forbidden_wording": "forbidden-wording",
 }
 
@@ -279,5 +280,6 @@ _CHECKS: dict[str, Callable[[_Seen, Rule], Iterator[str]]] = {
     "live_links": lambda seen, _: dead_links(seen.file, seen.pdf, set(seen.names)),
     "status_words": _wording,
     "repealed_citations": _wording,
+    "development_words": _wording,
     "forbidden_wording": _wording,
 }

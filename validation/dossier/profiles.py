@@ -28,6 +28,7 @@ RuleName = Literal[
     "tagged",
     "live_links",
     "status_words",
+    "development_words",
     "repealed_citations",
     "forbidden_wording",
 ]
