@@ -16,11 +16,15 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from validation.metrics.tabular.neighbours import threads
 
 
 def simulated(n: int, columns: int, seed: int) -> pd.DataFrame:
@@ -105,7 +109,7 @@ def parts(n: int, columns: int) -> dict[str, dict[str, float]]:
 
 
 def families(n: int, columns: int) -> dict[str, Any]:
-    """Time the three table families on n records of each kind."""
+    """Time the three table families on n records of each kind: processor and wall seconds, findings, peak memory."""
     from validation.metrics.privacy.family import tabular_privacy
     from validation.metrics.tabular.fidelity import tabular_fidelity
     from validation.metrics.tabular.utility import tabular_utility
@@ -115,79 +119,69 @@ def families(n: int, columns: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for family in (tabular_fidelity, tabular_privacy, tabular_utility):
         rows: list[Any] = []
+        start = time.perf_counter()
+        seconds = clock(lambda f=family, r=rows: r.extend(f(**frames)))
+        told = "".join(sorted(repr((x.metric, x.component, x.subgroup, x.estimate.value, x.p_value)) for x in rows))
         found[family.__name__] = {
-            "cpu_seconds": clock(lambda f=family, r=rows: r.extend(f(**frames))),
+            "cpu_seconds": seconds,
+            "wall_seconds": round(time.perf_counter() - start, 1),
             "findings": len(rows),
             "errors": sorted({x.metric for x in rows if x.status.value == "error"}),
+            "flagged": sorted({x.metric for x in rows if x.status.value == "flagged"}),
+            "digest": sha256(told.encode()).hexdigest()[:16],
         }
+        print(f"{n} x {columns} {family.__name__} {json.dumps(found[family.__name__])}", flush=True)
     found["peak_MB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    found["threads"] = threads()
     return found
 
 
-def small(n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw a small clinical table with a 2 % level, missing cells and dependence."""
-    age = rng.normal(60, 12, n).round()
-    sex = rng.choice(["F", "M"], n)
-    site = rng.choice(["A", "B", "C"], n, p=[0.6, 0.38, 0.02])
-    pressure = (100 + 0.6 * age + 8 * (sex == "M") + rng.normal(0, 10, n)).round(1)
-    disease = np.where(rng.random(n) < 1 / (1 + np.exp(-(age - 60) / 8)), "yes", "no")
-    dose = np.where(rng.random(n) < 0.1, np.nan, rng.gamma(2, 10, n).round(1))
-    return pd.DataFrame({"age": age, "sex": sex, "site": site, "pressure": pressure, "dose": dose, "disease": disease})
+def growth(found: dict[str, Any], file: str) -> None:
+    """Plot processor seconds of the families against rows (50 columns) and against columns (one number of rows)."""
+    import matplotlib
 
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
 
-def error_rates(repeats: int, n: int = 1000) -> dict[str, Any]:
-    """Count flags over repeats: a sound generator, and planted faults."""
-    from scipy import stats
-
-    from validation.metrics.privacy.family import tabular_privacy
-    from validation.metrics.tabular.fidelity import tabular_fidelity
-
-    counted: dict[str, int] = {}
-    for seed in range(repeats):
-        rng = np.random.default_rng(seed)
-        train, holdout, fresh = (small(n, rng) for _ in range(3))
-        bootstrap = train.sample(n, replace=True, random_state=seed).reset_index(drop=True)
-        leak = pd.concat([train.iloc[: n // 20], fresh.iloc[n // 20 :]], ignore_index=True)
-        shuffled = pd.DataFrame({c: rng.permutation(fresh[c].to_numpy()) for c in fresh})
-        dropped = fresh[fresh["site"] != "C"].reset_index(drop=True)
-        cases: dict[str, tuple[Callable[..., Any], pd.DataFrame]] = {
-            "false alarm: fidelity, fresh records": (tabular_fidelity, fresh),
-            "false alarm: privacy, fresh records": (tabular_privacy, fresh),
-            "power: privacy, 5 % copied": (tabular_privacy, leak),
-            "power: privacy, all copied": (tabular_privacy, bootstrap),
-            "power: fidelity, shuffled columns": (tabular_fidelity, shuffled),
-            "power: fidelity, 2 % level dropped": (tabular_fidelity, dropped),
-        }
-        for name, (family, synthetic) in cases.items():
-            flagged = any(f.status.value == "flagged" for f in family(train, synthetic, holdout, seed=seed))
-            counted[name] = counted.get(name, 0) + flagged
-    found = {}
-    for name, k in counted.items():
-        low, high = stats.binomtest(k, repeats).proportion_ci(0.95, "exact")
-        found[name] = {"flagged": k, "of": repeats, "interval": [round(float(low), 4), round(float(high), 4)]}
-    return found
+    sizes = {
+        tuple(int(v) for v in key.split(" x ")): value["families"]
+        for key, value in found.items()
+        if "families" in value
+    }
+    by_rows = sorted(n for n, c in sizes if c == 50)
+    counts = {n: sorted(c for m, c in sizes if m == n) for n in by_rows}
+    most = max(counts, key=lambda n: len(counts[n]))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=False, layout="constrained")
+    for name in ("tabular_fidelity", "tabular_privacy", "tabular_utility"):
+        axes[0].plot(by_rows, [sizes[n, 50][name]["cpu_seconds"] for n in by_rows], "o-", label=name)
+        axes[1].plot(counts[most], [sizes[most, c][name]["cpu_seconds"] for c in counts[most]], "o-", label=name)
+    axes[0].set(xscale="log", yscale="log", xlabel="rows of each table (50 columns)", ylabel="processor seconds")
+    axes[1].set(xlabel=f"columns ({most:,} rows of each table)", ylabel="processor seconds", ylim=(0, None))
+    axes[0].legend(frameon=False)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="*", default=[2000, 10_000])
     parser.add_argument("--columns", type=int, nargs="*", default=[50])
-    parser.add_argument("--families", action="store_true")
-    parser.add_argument("--errors", type=int, default=0)
-    parser.add_argument("--out", default="")
+    parser.add_argument("--families", action="store_true", help="time the families, not their slow parts")
+    parser.add_argument("--out", type=Path, help="JSON file, to which results are added")
+    parser.add_argument("--figure", help="plot the growth of what --out holds")
     asked = parser.parse_args()
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = json.loads(asked.out.read_text()) if asked.out and asked.out.exists() else {}
     for n in asked.rows:
         for columns in asked.columns:
             key = f"{n} x {columns}"
-            found[key] = families(n, columns) if asked.families else parts(n, columns)
-            print(key, json.dumps(found[key], indent=1), flush=True)
-    if asked.errors:
-        found["errors"] = error_rates(asked.errors)
-        print(json.dumps(found["errors"], indent=1))
-    if asked.out:
-        with open(asked.out, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
+            kind = "families" if asked.families else "parts"
+            found.setdefault(key, {})[kind] = families(n, columns) if asked.families else parts(n, columns)
+            print(key, json.dumps(found[key][kind], indent=1), flush=True)
+            if asked.out:
+                asked.out.write_text(json.dumps(found, indent=1))
+    if asked.figure:
+        growth(found, asked.figure)
 
 
 if __name__ == "__main__":

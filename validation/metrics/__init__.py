@@ -51,6 +51,7 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.privacy.singling_out",
     "validation.metrics.privacy.quasi_identifiers",
     "validation.metrics.privacy.privacy_loss",
+    "validation.metrics.privacy.shadow",
     "validation.metrics.privacy.family",
     "validation.metrics.segmentation.lesions",
     "validation.metrics.segmentation.editing",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from validation.digest import sha256_file
+from validation.entry_points import import_factory
 from validation.errors import ModelProblem
 from validation.models.archive import read_weights, require_exported, require_torchscript
 from validation.models.spec import ModelSpec
@@ -134,26 +134,6 @@ def fill(module: nn.Module, path: Path) -> None:
             why="Parameters that are left out or misplaced make another model.",
             action="Check the factory's arguments against the training script.",
         ) from None
-
-
-def import_factory(entry_point: str) -> Callable[..., Any]:
-    """Return what ``package.module:name`` names, after checking that it can be called."""
-    module_name, _, attribute = entry_point.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ModelProblem(
-            f"the entry point cannot be imported: {error}.",
-            code="MOD-005",
-            where=entry_point,
-            action="Install the package that holds it in this environment, and check its spelling.",
-        ) from None
-    if not callable(found):
-        raise ModelProblem("the entry point is not a function or class.", code="MOD-005", where=entry_point)
-    factory: Callable[..., Any] = found
-    return factory
 
 
 def source_sha256(factory: Callable[..., Any]) -> str | None:

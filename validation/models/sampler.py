@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from validation.entry_points import import_factory
 from validation.errors import ModelProblem
 from validation.models.archive import check_sha256
-from validation.models.loaders import import_factory, source_sha256
+from validation.models.loaders import source_sha256
 from validation.models.sampler_spec import SamplerSpec
 from validation.protocol.expressions import select
 

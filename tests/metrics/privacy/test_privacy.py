@@ -17,7 +17,7 @@ from validation.metrics.privacy.exchangeable import control_adjusted, relabelled
 from validation.metrics.privacy.family import bound, tabular_privacy
 from validation.metrics.privacy.inference import attribute_inference, guesses, linkability
 from validation.metrics.privacy.membership import accused_p, membership_inference, true_positives
-from validation.metrics.privacy.quasi_identifiers import k_map
+from validation.metrics.privacy.quasi_identifiers import k_map, l_diversity
 from validation.metrics.privacy.singling_out import cells, matches, multivariate, singling_out
 from validation.metrics.tabular.encoding import encode
 
@@ -129,7 +129,7 @@ def test_dcr_p_values_are_uniform_for_fresh_records():
     p = []
     for seed in range(60):
         t = encode(*(population(120, 1000 * seed + k) for k in range(3)))
-        p.append(closer_share(t, distances(t), level=0.95)[1])
+        p.append(closer_share(distances(t), 120, 120, level=0.95)[1])
     assert stats.kstest(p, "uniform").pvalue > 0.001
 
 
@@ -200,6 +200,46 @@ def test_k_map_equals_a_groupby(real):
     assert found["one_person"].value == pytest.approx((made.k == 1).mean())
     assert found["fewer_than_five"].value == pytest.approx((made.k < 5).mean())
     assert found["smallest_class"].value == made.k.min()
+    assert found["average_risk"].value == pytest.approx((1 / made.k).fillna(0).mean())
+
+
+def test_l_diversity_equals_a_groupby(real):
+    made = population(N, 3)
+    found = l_diversity(real[0], made, real[1], quasi_identifiers=("age", "sex"), sensitive=("disease",))
+    classes = made.groupby(["age", "sex"])["disease"].agg(["first", "nunique"])
+    single = classes[classes["nunique"] == 1]["first"]
+    assert found["disease single_valued"].value == pytest.approx((classes["nunique"] == 1).mean())
+    for role, frame in zip(("train", "holdout"), real, strict=True):
+        given = frame.merge(single.rename("given").reset_index(), on=["age", "sex"], how="left")["given"]
+        assert found[f"disease {role}"].n_events == int((given.to_numpy() == frame["disease"].to_numpy()).sum())
+
+
+def test_attacks_are_judged_per_subgroup(real):
+    found = tabular_privacy(real[0], population(N, 3), real[1], subgroups_of=("sex",), quasi_identifiers=("age", "sex"))
+    names = {f.metric for f in found if f.subgroup == "sex=F"}
+    assert names >= {
+        "exact_copies",
+        "dcr_share",
+        "membership_tpr",
+        "attribute_inference",
+        "linkability",
+        "singling_out",
+        "k_map",
+        "l_diversity",
+    }
+    # counts of the two sexes add up to those of everybody
+    for metric in ("k_map", "linkability"):
+        k = [int(f.note.split()[0]) for f in found if f.metric == metric]
+        assert k[0] == k[1] + k[2]
+
+
+def test_a_claim_is_recorded_and_decides_nothing(real):
+    claim = {"epsilon": 3.0, "delta": 1e-5, "claimed_by": "the maker", "only": ("differential_privacy_claim",)}
+    (found,) = tabular_privacy(*(real[0], population(N, 3), real[1]), **claim)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.note == "stated by the maker (epsilon 3, delta 1e-05); recorded, not verified here"
+    (found,) = tabular_privacy(real[0], population(N, 3), real[1], **(claim | {"epsilon": -1.0}))
+    assert found.status is Status.ERROR
 
 
 def test_membership_metric_names_both_attacks(real):

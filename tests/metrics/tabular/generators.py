@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -58,3 +60,23 @@ def collapsed(fresh: pd.DataFrame, column: str, level: str) -> pd.DataFrame:
     """Drop every record of a subgroup, keep the number of records."""
     kept = fresh[fresh[column] != level]
     return pd.concat([kept, kept.iloc[: len(fresh) - len(kept)]], ignore_index=True)
+
+
+def train_sound(table: pd.DataFrame, seed: int) -> Callable[[int, int], pd.DataFrame]:
+    """A generator that knows the population and nothing of the people it was trained on."""
+    return lambda n, draw: population(n, 7919 * seed + draw)
+
+
+class Memory:
+    """A generator that returns a tenth of its training table, and fresh records."""
+
+    def __init__(self, table: pd.DataFrame, seed: int) -> None:
+        self.table = table
+
+    def sample(self, n: int, seed: int) -> pd.DataFrame:
+        return memoriser(self.table, population(n, 104_729 + seed), 0.1)
+
+
+def train_nothing(table: pd.DataFrame, seed: int) -> int:
+    """Not a generator."""
+    return 1

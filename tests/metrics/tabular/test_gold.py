@@ -89,7 +89,7 @@ def test_distances_and_attacks_equal_the_exact_gower_reference(shared, pair):
     for role in ("train", "holdout"):
         assert found[f"median_distance_{role}"].value == pytest.approx(expected[f"median_syn_{role}"], abs=1e-9)
         assert found[f"p05_distance_{role}"].value == pytest.approx(expected[f"p05_syn_{role}"], abs=1e-9)
-    share = closer_share(t, d, level=0.95)[0].value
+    share = closer_share(d, t.train.n, t.holdout.n, level=0.95)[0].value
     # ties half; the reference counted only bit-equal sums as ties
     assert share == pytest.approx(expected["share_closer_ties_half"], abs=0.0005)
     attack = attacks(t)[0]

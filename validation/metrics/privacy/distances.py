@@ -42,17 +42,14 @@ def distances(tables: Tables) -> Distances | None:
 
 
 def closer_share(
-    tables: Tables, d: Distances, rows: npt.NDArray[np.bool_] | None = None, *, level: float
+    d: Distances, n: int, m: int, rows: npt.NDArray[np.bool_] | None = None, *, level: float
 ) -> tuple[Estimate, float | None, float]:
     """Return the share of synthetic records closer to training than to holdout (ties half), p-value, expected share.
 
-    Weights are how often a real record is the nearest one; relabelling real records gives the exact variance, which
-    accounts for synthetic records that share a neighbour.
+    ``n`` training and ``m`` holdout records. Weights are how often a real record is the nearest one; relabelling real
+    records gives the exact variance, which accounts for synthetic records that share a neighbour.
     """
-    if tables.holdout is None:
-        raise ValueError("closer_share needs a holdout")
-    keep = np.ones(tables.synthetic.n, bool) if rows is None else rows
-    n, m = tables.train.n, tables.holdout.n
+    keep = np.ones(len(d.train.first), bool) if rows is None else rows
     gap = d.train.first[keep] - d.holdout.first[keep]
     method = "share closer to training, ties half, relabelling variance"
     expected = n / (n + m)
@@ -84,19 +81,23 @@ def ratios(neighbours: Neighbours) -> Floats:
     )
 
 
-def distance_findings(
-    tables: Tables, d: Distances | None, groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, level: float
+def share_findings(
+    metric_name: str,
+    d: Distances,
+    n: int,
+    m: int,
+    groups: list[tuple[str, npt.NDArray[np.bool_]]],
+    *,
+    level: float,
 ) -> list[Finding]:
-    """Judge the share of synthetic records closer to training, overall and per subgroup, and the ratio."""
-    if d is None:
-        return [without_holdout("dcr_share", n=tables.train.n), without_holdout("nndr", n=tables.train.n)]
+    """Judge the share of synthetic records closer to training, overall and per subgroup of synthetic records."""
     found = []
-    for name, rows in [("", None), *((g, masks["synthetic"]) for g, masks in groups)]:
-        estimate, p, expected = closer_share(tables, d, rows, level=level)
-        gap = np.abs(d.train.first - d.holdout.first) <= TIE
+    ties = int((np.abs(d.train.first - d.holdout.first) <= TIE).sum())
+    for name, rows in [("", None), *groups]:
+        estimate, p, expected = closer_share(d, n, m, rows, level=level)
         found.append(
             Finding(
-                metric="dcr_share",
+                metric=metric_name,
                 subgroup=name,
                 estimate=estimate,
                 p_value=p,
@@ -108,9 +109,20 @@ def distance_findings(
                 reference=_REFERENCE,
                 note=""
                 if name
-                else f"{int(gap.sum())} ties; medians of distance {np.median(d.train.first):.4g} and {np.median(d.holdout.first):.4g}",  # noqa: E501
+                else f"{ties} ties; medians of distance {np.median(d.train.first):.4g} (training) and {np.median(d.holdout.first):.4g} (holdout)",  # noqa: E501
             )
         )
+    return found
+
+
+def distance_findings(
+    tables: Tables, d: Distances | None, groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, level: float
+) -> list[Finding]:
+    """Judge the share of synthetic records closer to training, overall and per subgroup, and the ratio."""
+    if d is None:
+        return [without_holdout("dcr_share", n=tables.train.n), without_holdout("nndr", n=tables.train.n)]
+    m = 0 if tables.holdout is None else tables.holdout.n
+    found = share_findings("dcr_share", d, tables.train.n, m, [(g, k["synthetic"]) for g, k in groups], level=level)
     found.append(_ratio_finding(d, level=level))
     return found
 
@@ -177,7 +189,7 @@ def distance_to_closest_record(
     d = distances(tables)
     if d is None:
         raise ValueError("a holdout is needed")
-    shared, _, expected = closer_share(tables, d, level=level)
+    shared, _, expected = closer_share(d, tables.train.n, len(holdout), level=level)
     n = tables.synthetic.n
     found = {
         "share_closer_to_train": shared,

@@ -139,47 +139,49 @@ def inference_findings(
     seed: int,
 ) -> list[Finding]:
     """Judge attribute inference of each sensitive column, overall and per subgroup of the attacked people."""
-    found = []
     few = attacked(tables, seed=seed)
+    found = []
     for secret in sensitive_columns(tables, sensitive, known):
         train, holdout = guesses(few, secret, known)
-        found.append(attack_finding("attribute_inference", secret, train, holdout, level=level, reference=_REFERENCE))
-        if holdout is None:
-            continue
-        for name, _ in groups:
-            column, value = name.split("=", 1)
-            k = few.categorical.index(column)
-            code = few.levels[k].index(value)
-            if few.holdout is None:
-                continue
-            masks = few.train.codes[:, k] == code, few.holdout.codes[:, k] == code
-            found.append(
-                attack_finding(
-                    "attribute_inference",
-                    secret,
-                    train[masks[0]],
-                    holdout[masks[1]],
-                    subgroup=name,
-                    level=level,
-                    reference=_REFERENCE,
-                )
-            )
+        found += _per_group("attribute_inference", secret, few, train, holdout, groups, level=level)
     return found
 
 
-def linkability_findings(tables: Tables, *, level: float, seed: int) -> list[Finding]:
-    """Judge linkability of the two alternate halves of the columns."""
+def _per_group(
+    metric_name: str,
+    component: str,
+    few: Tables,
+    train: Flags,
+    holdout: Flags | None,
+    groups: list[tuple[str, dict[str, Flags]]],
+    *,
+    level: float,
+) -> list[Finding]:
+    """Judge an attack on all attacked people and inside each subgroup of them."""
+    found = [attack_finding(metric_name, component, train, holdout, level=level, reference=_REFERENCE)]
+    if holdout is None or few.holdout is None:
+        return found
+    for name, _ in groups:
+        column, value = name.split("=", 1)
+        k = few.categorical.index(column)
+        code = few.levels[k].index(value)
+        a, b = train[few.train.codes[:, k] == code], holdout[few.holdout.codes[:, k] == code]
+        found.append(attack_finding(metric_name, component, a, b, subgroup=name, level=level, reference=_REFERENCE))
+    return found
+
+
+def linkability_findings(
+    tables: Tables, groups: list[tuple[str, dict[str, Flags]]], *, level: float, seed: int
+) -> list[Finding]:
+    """Judge linkability of the two alternate halves of the columns, overall and per subgroup of the attacked people."""
     if len(tables.columns) < 4:
         why = "linkability needs at least four columns"
         empty = Estimate.insufficient(why, n=tables.train.n, unit="1", method="linkability", level=level)
         return [Finding(metric="linkability", estimate=empty, null=NULL, rule=why, direction=Direction.LOWER.value)]
     first, second = halves(tables)
-    train, holdout = linked(attacked(tables, seed=seed), first, second)
-    return [
-        attack_finding(
-            "linkability", "alternate halves of the columns", train, holdout, level=level, reference=_REFERENCE
-        )
-    ]
+    few = attacked(tables, seed=seed)
+    train, holdout = linked(few, first, second)
+    return _per_group("linkability", "alternate halves of the columns", few, train, holdout, groups, level=level)
 
 
 _REFERENCE = "Giomi et al. 2023, doi:10.56553/popets-2023-0055"

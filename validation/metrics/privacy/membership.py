@@ -80,11 +80,14 @@ def accused_p(k: int, j: int, n: int, m: int) -> float:
 
 
 def membership_findings(
-    tables: Tables, found: list[Attack], groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, level: float
+    found: list[Attack], groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, n: int, level: float
 ) -> list[Finding]:
-    """Judge area and true positive rates of each attack; the rate at 1 % per subgroup too."""
+    """Judge area and true positive rates of each attack; the rate at 1 % per subgroup too.
+
+    ``n`` is the number of training records, for the finding that says that without a holdout there is no attack.
+    """
     if not found:
-        return [without_holdout(name, n=tables.train.n) for name in ("membership_auc", "membership_tpr")]
+        return [without_holdout(name, n=n) for name in ("membership_auc", "membership_tpr")]
     out = []
     for attack in found:
         scores = np.concatenate([attack.train, attack.holdout])

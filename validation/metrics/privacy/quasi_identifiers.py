@@ -17,6 +17,7 @@ from validation.metrics.tabular.detection import row_hashes
 from validation.metrics.tabular.encoding import Tables, encode
 from validation.metrics.tabular.exact import more_than_share
 from validation.registry import Direction, Kind, metric
+from validation.statistics.means import mean
 
 _USUAL = re.compile(
     r"^(age|sex|gender|race|ethnic|zip|postcode|birth|marital|region|country|site|hospital)", re.IGNORECASE
@@ -79,9 +80,14 @@ def homogeneous(
 
 
 def quasi_findings(
-    tables: Tables, asked: tuple[str, ...], sensitive: tuple[str, ...], *, level: float
+    tables: Tables,
+    asked: tuple[str, ...],
+    sensitive: tuple[str, ...],
+    groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]],
+    *,
+    level: float,
 ) -> list[Finding]:
-    """Judge whether unique training people are met more often than unique holdout people (exact)."""
+    """Judge whether unique training people are met more often than unique holdout people (exact), per subgroup too."""
     columns = quasi_columns(tables, asked)
     if not columns:
         why = "no quasi-identifier is named (--param quasi_identifiers=...)"
@@ -102,27 +108,40 @@ def quasi_findings(
     estimate = share(sizes["made_in_train"] == 1, level=level)
     if tables.holdout is None:
         return [without_holdout("k_map", estimate), without_holdout("l_diversity", n=tables.train.n)]
-    k = int(((sizes["train"] == 1) & (sizes["train_made"] > 0)).sum())
-    j = int(((sizes["holdout"] == 1) & (sizes["holdout_made"] > 0)).sum())
+    met = {role: (sizes[role] == 1) & (sizes[f"{role}_made"] > 0) for role in ("train", "holdout")}
     positive = sizes["made_in_train"][sizes["made_in_train"] > 0]
-    found = [
-        Finding(
-            metric="k_map",
-            component=", ".join(columns),
-            estimate=estimate,
-            direction=Direction.LOWER.value,
-            p_value=float(more_than_share([k], tables.train.n, [j], tables.holdout.n)[0]),
-            null=NULL + " (hypergeometric, exact)",
-            rule="adjusted p at most alpha (unique training people met more often than unique holdout people)",
-            note=f"smallest class met holds {int(positive.min()) if len(positive) else 0} training people; "
-            f"{k} unique training and {j} unique holdout people are met",
-            reference=_REFERENCE,
+    found = []
+    everyone = {"train": np.ones(tables.train.n, bool), "holdout": np.ones(tables.holdout.n, bool)}
+    for name, masks in [("", everyone), *groups]:
+        a, b = met["train"][masks["train"]], met["holdout"][masks["holdout"]]
+        k, j, n, m = int(a.sum()), int(b.sum()), len(a), len(b)
+        words = f"{k} of {n} training and {j} of {m} holdout people are unique and met"
+        if not name:
+            words += f"; smallest class met holds {int(positive.min()) if len(positive) else 0} training people"
+        found.append(
+            Finding(
+                metric="k_map",
+                component=", ".join(columns),
+                subgroup=name,
+                estimate=estimate if not name else share(a, level=level),
+                direction=Direction.LOWER.value,
+                p_value=float(more_than_share([k], n, [j], m)[0]) if n and m else None,
+                null=NULL + " (hypergeometric, exact)",
+                rule="adjusted p at most alpha (unique training people met more often than unique holdout people)",
+                note=words,
+                reference=_REFERENCE,
+                too_little=f"{n} training and {m} holdout people" if min(n, m) < 20 else "",
+            )
         )
-    ]
     secrets = [c for c in sensitive if c not in columns] or [c for c in tables.categorical if c not in columns][-1:]
     for secret in secrets:
         train, holdout = homogeneous(tables, columns, secret)
         found.append(attack_finding("l_diversity", secret, train, holdout, level=level, reference=_REFERENCE))
+        if holdout is None:
+            continue
+        for name, masks in groups:
+            a, b = train[masks["train"]], holdout[masks["holdout"]]
+            found.append(attack_finding("l_diversity", secret, a, b, subgroup=name, level=level, reference=_REFERENCE))
     return found
 
 
@@ -150,7 +169,9 @@ def k_map(
 ) -> dict[str, Estimate]:
     """Measure the share of synthetic records whose quasi-identifiers fit one, and fewer than five, people.
 
-    ``smallest_class`` is the smallest number of training people (above none) that share a synthetic record's values.
+    ``smallest_class`` is the smallest number k of training people (above none) that share a synthetic record's values:
+    the largest risk is 1 / k. ``average_risk`` is the mean of 1 / k over synthetic records, 0 where nobody shares them.
+    The training people stand for the population, so the risk is of someone known to be among them.
     """
     tables = encode(train, synthetic, categorical=categorical, ignore=ignore)
     sizes = class_sizes(tables, quasi_columns(tables, quasi_identifiers))["made_in_train"]
@@ -174,5 +195,54 @@ def k_map(
     return {
         "one_person": share(sizes == 1, level=level),
         "fewer_than_five": share((sizes > 0) & (sizes < 5), level=level),
+        "average_risk": mean(np.where(sizes > 0, 1 / np.maximum(1, sizes), 0.0), level=level),
         "smallest_class": smallest,
     }
+
+
+@metric(
+    "l_diversity",
+    unit="1",
+    direction=Direction.LOWER,
+    roles=("train", "synthetic"),
+    optional_roles=("holdout",),
+    kind=Kind.ESTIMATE,
+    family="privacy",
+    reference=_REFERENCE,
+    oracle="pandas groupby",
+)
+def l_diversity(
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    holdout: pd.DataFrame | None = None,
+    *,
+    quasi_identifiers: tuple[str, ...],
+    sensitive: tuple[str, ...],
+    categorical: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Measure, per sensitive column, the share of people whose synthetic class (equal quasi-identifiers) gives it away.
+
+    ``<column> train`` (and ``holdout``): people whose class holds one value of the column only (l = 1), and it is
+    theirs. ``<column> single_valued``: share of synthetic classes with one value only; a class of one record is one of
+    them. Distinct l-diversity asks that no class has l = 1.
+    """
+    tables = encode(train, synthetic, holdout, categorical=categorical, ignore=ignore)
+    columns = quasi_columns(tables, quasi_identifiers)
+    bad = [c for c in sensitive if c not in tables.columns]
+    if bad:
+        raise UsageProblem(f"no measured column is named {', '.join(map(repr, bad))}.", code="TAB-003", where="--param")
+    found = {}
+    for secret in sensitive:
+        a, b = homogeneous(tables, columns, secret)
+        found[f"{secret} train"] = share(a, level=level)
+        if b is not None:
+            found[f"{secret} holdout"] = share(b, level=level)
+        frame = pd.DataFrame(
+            {"class": row_hashes(tables.only(columns).synthetic), "v": row_hashes(tables.only((secret,)).synthetic)}
+        )
+        found[f"{secret} single_valued"] = share(
+            (frame.groupby("class")["v"].nunique() == 1).to_numpy(bool), level=level
+        )
+    return found

@@ -163,13 +163,19 @@ def risk(tables: Tables, descriptions: Descriptions, *, level: float) -> tuple[E
     return control_adjusted(k, tried, scaled, tried, level=level, method=method), p, words, people
 
 
-def singling_findings(tables: Tables, *, level: float, seed: int) -> list[Finding]:
-    """Judge univariate and multivariate singling out; rows are of the training table."""
+def singling_findings(
+    tables: Tables, groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]], *, level: float, seed: int
+) -> list[Finding]:
+    """Judge univariate and multivariate singling out, and the people singled out of each subgroup.
+
+    Rows are of the training table.
+    """
     if tables.holdout is None:
         return [without_holdout("singling_out", n=tables.train.n)]
     found = []
     for name, make in (("univariate", univariate), ("multivariate", multivariate)):
-        estimate, p, words, people = risk(tables, make(tables, seed=seed), level=level)
+        descriptions = make(tables, seed=seed)
+        estimate, p, words, people = risk(tables, descriptions, level=level)
         worse = p is not None and p < 0.05
         found.append(
             Finding(
@@ -183,6 +189,39 @@ def singling_findings(tables: Tables, *, level: float, seed: int) -> list[Findin
                 reference=_REFERENCE,
                 rule="adjusted p at most alpha (more training than holdout people singled out)",
                 rows=tuple(int(r) for r in people[:20]) if worse else (),
+            )
+        )
+        if name == "multivariate" and estimate.value is not None:
+            found += _group_findings(tables, descriptions, groups, level=level)
+    return found
+
+
+def _group_findings(
+    tables: Tables,
+    descriptions: Descriptions,
+    groups: list[tuple[str, dict[str, npt.NDArray[np.bool_]]]],
+    *,
+    level: float,
+) -> list[Finding]:
+    """Judge, per subgroup, the share of training people whom some description singles out, against the holdout's."""
+    hit, control = (np.unique(rows[rows >= 0]) for rows in singled(tables, descriptions))
+    found = []
+    for name, masks in groups:
+        k, n = int(masks["train"][hit].sum()), int(masks["train"].sum())
+        j, m = int(masks["holdout"][control].sum()), int(masks["holdout"].sum())
+        found.append(
+            Finding(
+                metric="singling_out",
+                component="people of multivariate descriptions",
+                subgroup=name,
+                estimate=control_adjusted(k, n, j, m, level=level, method="share of people, control-adjusted, Wilson"),
+                p_value=float(more_than_share([k], n, [j], m)[0]) if n and m else None,
+                note=f"{k} of {n} training and {j} of {m} holdout people are singled out",
+                direction=Direction.LOWER.value,
+                null=NULL + " (hypergeometric, exact)",
+                reference=_REFERENCE,
+                rule="adjusted p at most alpha (more training than holdout people singled out)",
+                too_little=f"{n} training and {m} holdout people" if min(n, m) < 20 else "",
             )
         )
     return found
