@@ -93,7 +93,13 @@ def test_init_gives_a_protocol_that_loads_and_cannot_be_locked_as_it_is(tmp_path
         begin_study(folder, claim)
 
 
-@pytest.mark.parametrize("claim", ["low_dose_denoising", "super_resolution", "modality_translation"])
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "low_dose_denoising", "super_resolution", "modality_translation", "segmentation_human_edit",
+        "assisted_detection_diagnosis", "autonomous_detection_diagnosis", "llm_report_drafting",
+    ],
+)  # fmt: skip
 def test_init_of_imaging_claims_passes_check(tmp_path: Path, claim: str, capsys: pytest.CaptureFixture[str]) -> None:
     begin_study(tmp_path / "study", claim)
     assert run("check", str(tmp_path / "study" / "protocol.yaml"))[0] == 0

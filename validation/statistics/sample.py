@@ -126,7 +126,8 @@ class Sample:
             if column is None:
                 return None
             found = np.full(len(codes), -np.inf)
-            np.maximum.at(found, where, column)  # NaN wins: a patient with an unknown case is unknown
+            with np.errstate(invalid="ignore"):
+                np.maximum.at(found, where, column)  # NaN wins: a patient with an unknown case is unknown
             return found
 
         values = highest(self.values)
