@@ -9,6 +9,7 @@ that ``train.py`` trained on.
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
@@ -28,8 +29,6 @@ def members(out: Path) -> None:
     The references of the other sets carry the noise of the full dose. Here it is made from the second noisy image of
     the same slice, weakened by half: independent of the input, with the right texture, and about as strong.
     """
-    import csv
-
     import numpy as np
     import torch
 
@@ -53,6 +52,20 @@ def members(out: Path) -> None:
         writer.writerows(rows)
 
 
+def own_phantoms(table: Path, prefix: str) -> None:
+    """Name the phantom sessions of a set after the set: they are other scans than those of another set."""
+    with table.open(encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        for column in ("case_id", "patient_id"):
+            if row[column].startswith("PH-"):
+                row[column] = prefix + row[column]
+    with table.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main() -> None:
     """Make the sets that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -65,6 +78,7 @@ def main() -> None:
             continue
         patients, seed, prefix = SETS[name]
         count = make_data.make_cohort(out, patients, seed, vendors=VENDORS, prefix=prefix)
+        own_phantoms(out / "cases.csv", prefix)
         print(f"{name}: {count} simulated cases in {out}")
 
 

@@ -29,7 +29,8 @@ from validation.comparison.measures import (
     set_rows,
 )
 from validation.comparison.purposes import fitness, propose
-from validation.comparison.spec import Candidate, ComparisonSpec
+from validation.comparison.spec import Candidate, ComparisonSpec, plain
+from validation.digest import sha256_json
 from validation.estimate import Estimate
 from validation.evidence.events import utc_now
 from validation.protocol import lock as locks
@@ -105,7 +106,7 @@ def judge_comparison(folder: Path, *, finished: str | None = None) -> dict[str, 
         },
         "comparison": {
             "id": spec.id,
-            "digest": inputs["comparison_digest"],
+            "digest": sha256_json(plain(spec)),
             "set": inputs["set"],
             "reference": spec.reference or "",
             "n_candidates": len(spec.candidates),
@@ -116,7 +117,6 @@ def judge_comparison(folder: Path, *, finished: str | None = None) -> dict[str, 
         "cohort": {
             **json.loads((folder / "checks" / "cohort.json").read_bytes()),
             "n_cases": len(cases),
-            "n_rejected": int((cases["status"] == "rejected").sum()),
             "n_clusters": int(cases["cluster"].nunique()),
         },
         "candidates": {
@@ -127,6 +127,7 @@ def judge_comparison(folder: Path, *, finished: str | None = None) -> dict[str, 
                 "seeds": [str(k.seed) for k in c.checkpoints],
                 "digests": [data[c.id, k.seed].model["sha256"] or "" for k in c.checkpoints],
                 "n_checkpoints": len(c.checkpoints),
+                "n_rejected": int((first[c.id].cases["status"] == "rejected").sum()),
                 "latent": _latent(folder, c),
             }
             for c in spec.candidates
