@@ -26,7 +26,7 @@ from validation.cohort.spec import CohortSpec
 from validation.comparison.compute import measure_compute
 from validation.comparison.latent import measure_latent
 from validation.comparison.plan import member_plan, set_plan
-from validation.comparison.spec import Candidate, Comparison, ComparisonSpec, load_comparison, plain
+from validation.comparison.spec import ComparisonSpec, load_comparison, plain
 from validation.digest import canonical_json, sha256_json, write_atomically
 from validation.errors import DataProblem, ProtocolProblem, RunProblem, UsageProblem
 from validation.evidence.events import COHORT_OPENED, EVENTS_FILE, LEDGER_FILE, append_event, read_events, repair_events
@@ -183,7 +183,7 @@ def carry_on(study: Study, folder: Path, judge: Judge, *, actor: str, quiet: boo
                 plans[k == 0], cohort, model, place, device=device, baseline=baseline, case_ids=eligible,
                 limit=inputs["limit"], progress=None if quiet else show_progress,
             )  # fmt: skip
-            write_cases_of(study, protocol, spec, cohort, done, folder, place)
+            _keep_cases(study, protocol, cohort, done, place, (folder / "checks" / "flow.json").read_bytes())
             if k == 0:
                 measured, models[candidate.id] = measured or done, model
         _event(folder, actor, "measured", candidate.id)
@@ -228,13 +228,10 @@ def model_folder(folder: Path, candidate: str, seed: int) -> Path:
     return folder / "models" / candidate / f"seed{seed}"
 
 
-def write_cases_of(
-    study: Study, protocol: Protocol, spec: ComparisonSpec, cohort: Cohort, done: Measured, folder: Path, place: Path
-) -> None:
-    """Write the case table of one checkpoint; that of the first stands for the comparison's own checks."""
-    checks = place / "checks"
-    checks.mkdir(exist_ok=True)
-    write_atomically(checks / "flow.json", (folder / "checks" / "flow.json").read_bytes())
+def _keep_cases(study: Study, protocol: Protocol, cohort: Cohort, done: Measured, place: Path, flow: bytes) -> None:
+    """Write the flow and the table of the cases of one checkpoint beside its measurements."""
+    (place / "checks").mkdir(exist_ok=True)
+    write_atomically(place / "checks" / "flow.json", flow)
     write_cases(study, protocol, cohort, done, place)
 
 
@@ -253,10 +250,7 @@ def _measure_members(
         done = run_measurements(
             plan, cohort, models[candidate.id], place, device=device, progress=None if quiet else show_progress
         )
-        checks = place / "checks"
-        checks.mkdir(exist_ok=True)
-        write_atomically(checks / "flow.json", canonical_json(case_flow(cohort, None).to_dict()))
-        write_cases(study, protocol, cohort, done, place)
+        _keep_cases(study, protocol, cohort, done, place, canonical_json(case_flow(cohort, None).to_dict()))
 
 
 def _examine(protocol: Protocol, cohort: Cohort, folder: Path) -> list[str]:
@@ -337,6 +331,3 @@ def _once(folder: Path, name: str, actor: str, work: Callable[[], dict[str, Any]
 
 def _event(folder: Path, actor: str, action: str, what: str) -> None:
     append_event(folder / EVENTS_FILE, actor=actor, action=action, details={"candidate": what})
-
-
-__all__ = ["Candidate", "Comparison", "begin", "carry_on", "model_folder", "read_inputs"]
