@@ -12,6 +12,7 @@ from typing import Any
 from validation.digest import write_atomically
 from validation.dossier.catalogue import Catalogue, catalogue
 from validation.dossier.data_files import data_files
+from validation.dossier.integration import keep_interface
 from validation.dossier.narratives import Narratives
 from validation.dossier.pool import Pool
 from validation.dossier.viewmodel import ViewModel
@@ -31,6 +32,7 @@ def bind(
     home = edition or run_folder
     names = catalogue()
     written = Narratives(home, names, run_folder.resolve().parent.parent).keep()
+    written += keep_interface(home, run_folder.resolve().parent.parent)
     view = ViewModel(run_folder, edition=edition)
     orders = {name: view.file(name).order for name in dict.fromkeys(pathways)}
     count = workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
 from validation.data import shipped
 from validation.dicom.confidentiality import profile, rules
@@ -18,10 +19,12 @@ from validation.dossier.plain_document import (
     Heading,
     Paragraph,
     Table,
+    block_html,
     document_docx,
     document_html,
     document_pdf,
 )
+from validation.dossier.runfiles import INTERFACE_FILE
 
 OUTCOMES = {"met": "Met", "not_met": "Not met", "reported": "Reported"}
 
@@ -89,6 +92,22 @@ def integration_tables() -> dict[str, Table]:
         "security": Table("Security.", ("Subject", "State"), _rows(more["security"])),
         "minimum": Table("Minimum of the machine.", ("Part", "Requirement"), _rows(more["minimum"])),
     }
+
+
+def site_table(name: str) -> Markup:
+    """Return one of the tables as HTML, for the templates of the dossier."""
+    return block_html(integration_tables()[name])
+
+
+def keep_interface(home: Path, study: Path) -> list[Path]:
+    """Copy the record of the study's interface test into a run or edition that is not closed yet."""
+    from validation.digest import write_atomically
+
+    source, target = study / INTERFACE_FILE, home / INTERFACE_FILE
+    if (home / "manifest.json").exists() or not source.is_file():
+        return []
+    write_atomically(target, source.read_bytes())
+    return [target]
 
 
 def ihe_note() -> str:

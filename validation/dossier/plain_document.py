@@ -55,7 +55,7 @@ def document_html(title: str, subtitle: str, blocks: list[Block]) -> str:
     from validation.data import shipped
 
     screen = (shipped("templates", "dossier") / "screen.css").read_text(encoding="utf-8")
-    body = Markup("").join(_html(block) for block in blocks)
+    body = Markup("").join(block_html(block) for block in blocks)
     return str(
         Markup(
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -129,7 +129,7 @@ def _column_shares(table: Table) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def _html(block: Block) -> Markup:
+def block_html(block: Block) -> Markup:
     """Return one block as HTML; all text is escaped."""
     if isinstance(block, Heading):
         return Markup("<h2>{}</h2>\n").format(block.text)

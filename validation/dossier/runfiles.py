@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_BYTES = 64 << 20
+INTERFACE_FILE = "interface/acceptance.json"
+"""Where a study, and then its run, keeps the record of an interface test."""
 
 
 class RunFiles:
@@ -28,10 +30,13 @@ class RunFiles:
     folder
         The run folder, see ``docs/architecture.md``. Only ``results.json`` must be there; documents that need another
         file say that it is absent.
+    edition
+        Folder of an edition, whose record of an interface test counts instead of that of the run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, edition: Path | None = None) -> None:
         self.folder = folder
+        self._home = edition or folder
 
     @cached_property
     def record(self) -> Record:
@@ -45,6 +50,8 @@ class RunFiles:
             content = self._json(f"{name}.json")
             if content is not None:
                 sources[name] = content
+        if (self._home / INTERFACE_FILE).is_file():
+            sources["interface"] = _parsed((self._home / INTERFACE_FILE).read_bytes(), INTERFACE_FILE)
         index = self._json("images/index.json")
         if isinstance(index, list):
             sources["images"] = {f"{entry['case_id']}/{entry['arm']}": entry for entry in index}

@@ -15,6 +15,7 @@ from validation.dossier.data_files import data_files
 from validation.dossier.figures.gallery import Gallery
 from validation.dossier.filemap import FileMap
 from validation.dossier.holdings import Holdings
+from validation.dossier.integration import ihe_note, site_table
 from validation.dossier.narratives import Narratives
 from validation.dossier.printing import Pages, Printing
 from validation.dossier.record import Node, Record, anchor_of, exact
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from validation.protocol.schema import ClaimType, Pathway
 
 _NUMBER = re.compile(r'<a class="num" data-id="([^"]+)"')
-_NAMES = {"protocol": "P", "lock": "lock", "environment": "environment", "derived": "derived"}
+_NAMES = {"protocol": "P", "lock": "lock", "environment": "environment", "derived": "derived", "interface": "interface"}
 
 
 class ViewModel:
@@ -46,7 +47,7 @@ class ViewModel:
     """
 
     def __init__(self, run_folder: Path, figures: Path | None = None, *, edition: Path | None = None) -> None:
-        self.files = RunFiles(run_folder)
+        self.files = RunFiles(run_folder, edition)
         self.record: Record = self.files.record
         self.catalogue: Catalogue = catalogue()
         self.gallery = Gallery(self.files, figures)
@@ -96,6 +97,8 @@ class ViewModel:
             "data_files": lambda: data_files(file.order),
             "standards": file.standards,
             "file_note": file.note,
+            "site_table": site_table,
+            "ihe_note": ihe_note,
             "catalogue_facts": lambda: claim_facts(self.claim),
             "document": {
                 "id": document,
