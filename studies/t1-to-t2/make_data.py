@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=36)
     parser.add_argument("--out", type=Path, default=HERE / "data")
-    parser.add_argument("--seed", type=int, default=20260401)
+    parser.add_argument("--seed", type=int, default=20260402)
     arguments = parser.parse_args()
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
