@@ -162,6 +162,20 @@ def test_killed_rendering_leaves_no_edition(
     assert editions_of(copy) == []
 
 
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
+def test_libreoffice_opens_every_word_file(run: Path, tmp_path: Path) -> None:
+    documents = sorted((editions_of(run)[1] / "dossier" / PATHWAY).glob("*.docx"))
+    command = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/profile", "--convert-to", "pdf"]
+    done = subprocess.run(
+        [*command, "--outdir", str(tmp_path / "out"), *map(str, documents)],
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert {p.stem for p in (tmp_path / "out").glob("*.pdf")} == {p.stem for p in documents}
+
+
 # one number changed, in every format
 
 

@@ -32,6 +32,15 @@ def _roles(node: Any, depth: int = 0) -> set[str]:
     return found
 
 
+def _figures(node: Any, depth: int = 0) -> list[Any]:
+    found = [node] if str(node.get("/S", "")) == "/Figure" else []
+    kids = node.get("/K")
+    for kid in kids if isinstance(kids, pikepdf.Array) else [kids]:
+        if isinstance(kid, pikepdf.Dictionary) and depth < 40:
+            found += _figures(kid, depth + 1)
+    return found
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_pdf(rendered: Path, document: str) -> None:
     path = rendered / "dossier" / "us_510k" / f"{document}.pdf"
@@ -41,6 +50,9 @@ def test_pdf(rendered: Path, document: str) -> None:
         assert bool(root.MarkInfo.Marked)
         assert str(root.Lang) == "en"
         assert {"/H1", "/H2", "/P", "/Link"} <= _roles(root.StructTreeRoot)
+        assert bool(root.ViewerPreferences.DisplayDocTitle)
+        assert "/OutputIntents" in root
+        assert all(str(figure.get("/Alt", "")) for figure in _figures(root.StructTreeRoot))
         assert not [key for key in ("/OpenAction", "/AA", "/AcroForm") if key in root]
         assert "/JavaScript" not in root.get("/Names", {})
         assert "/EmbeddedFiles" not in root.get("/Names", {})

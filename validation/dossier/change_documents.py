@@ -147,7 +147,7 @@ class Album:
         frame = Markup(
             '<figure data-figure="{}"><div role="img" aria-label="{}">{}</div><figcaption>{}</figcaption></figure>'
         )
-        picture = Markup(drawing.svg)  # noqa: S704 - drawn here
+        picture = Markup(drawing.titled)  # noqa: S704 - drawn here
         return frame.format(name, drawing.alternative, picture, drawing.caption)
 
 

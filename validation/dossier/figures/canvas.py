@@ -8,6 +8,7 @@ import re
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cache
+from html import escape
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,12 @@ class Drawing:
     caption: str
     alternative: str
     width_inches: float
+
+    @property
+    def titled(self) -> str:
+        """The SVG with its words as a title, which PDF and screen readers take as the alternative text."""
+        start = self.svg.index(">") + 1
+        return f"{self.svg[:start]}<title>{escape(self.alternative)}</title>{self.svg[start:]}"
 
     def to_json(self) -> str:
         """Return the drawing as text, for a process that prints the same run."""

@@ -83,7 +83,7 @@ class Gallery:
         frame = Markup(
             '<figure data-figure="{}"><div role="img" aria-label="{}">{}</div><figcaption>{}</figcaption></figure>'
         )
-        picture = Markup(drawing.svg)  # noqa: S704 - drawn here
+        picture = Markup(drawing.titled)  # noqa: S704 - drawn here
         return frame.format(name, drawing.alternative, picture, drawing.caption)
 
     def images(self, case_id: str) -> list[dict[str, str]]:
