@@ -210,7 +210,7 @@ def virtual_control(
         same = Estimate(
             value=kept, lower=None, upper=None, method="agreement", n=n, unit="1", level=level, reason=words
         )
-        return [*found, _finding("treatment_effect", "conclusion kept", same, None, math.inf, "", note=words)]
+        return [*found, _finding("treatment_effect", "conclusion kept", same, None, math.inf, "")]
 
     parts: list[Part] = [("eligible_share", shares), ("event_rate", rates), ("power", design), ("balance", balance)]
     parts += [("survival", survival)] if time else []
