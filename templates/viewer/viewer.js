@@ -140,7 +140,7 @@
         ...arms.map((a) => { const v = column(m, a); return make("td", { class: "right value", text: v ? (v.numbers[i] === null ? "–" : String(v.numbers[i]).replace("-", "−")) : "" }); }),
         make("td", { text: (book.values.find((v) => v.metric === m) || {}).unit || "" }),
         make("td", { text: Object.entries(endpoints).filter(([, e]) => e.metric === m).map(([k]) => k).join(", ") }))))));
-    const digests = Object.entries(book.digests || {}).map(([role, all]) => [`File: ${role}`, all[i] || "–"]);
+    const digests = Object.entries((book.digests || {}).of || {}).map(([role, all]) => [`File: ${role}`, book.digests.once[all[i]] || "–"]);
     const shard = book.shards && book.shards.of[i] >= 0 ? book.shards.files[book.shards.of[i]] : "";
     if (shard) digests.push([`Values: ${shard}`, digestOf(shard)]);
     for (const p of images) digests.push([`Picture: ${p.file}`, p.sha256]);

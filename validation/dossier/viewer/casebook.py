@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_VALUE_BYTES = 700_000
-MOST_PICTURE_BYTES = 650_000
+MOST_DIGEST_BYTES = 450_000
 _EMPTY: dict[str, Any] = {"ids": [], "clusters": [], "reasons": [], "groups": {}, "values": [], "left_out": []}
 _HIDDEN = {"case_id", "cluster", "status", "reason"}
 
@@ -53,9 +53,15 @@ def _book(files: RunFiles) -> dict[str, Any]:
         "groups": {str(c): _cells(table[c]) for c in table.columns if c not in _HIDDEN},
         "values": [],
         "left_out": [],
-        "digests": _digests(files.folder, ids),
+        "digests": {},
         "shards": _shards(files.folder, ids),
     }
+    digests = _digests(files.folder, ids)
+    if len(json.dumps(digests)) <= MOST_DIGEST_BYTES:
+        book["digests"] = digests
+    else:
+        why = "the page would become too large; they are in checks/case_files.json"
+        book["left_out"].append({"metric": "digests of the files of every case", "why": why})
     size = 0
     for key, arms in _measured(files.folder).items():
         wide = files.values(key)
@@ -73,8 +79,8 @@ def _book(files: RunFiles) -> dict[str, Any]:
     return book
 
 
-def pictures(files: RunFiles) -> list[dict[str, Any]]:
-    """Return the pictures of the record with their windows and digests; as many as fit travel inside the page.
+def pictures(files: RunFiles, room: int) -> list[dict[str, Any]]:
+    """Return the pictures of the record with windows and digests; as many as there is room for travel in the page.
 
     Each has ``case_id``, ``arm``, ``low``, ``high``, ``unit``, ``slice_index``, ``file`` (in the run folder),
     ``sha256`` and ``data`` (a data URL, or null where the file beside the page is to be shown).
@@ -97,7 +103,7 @@ def pictures(files: RunFiles) -> list[dict[str, Any]]:
             continue
         data = source.read_bytes()
         size += 4 * len(data) // 3
-        inside = "data:image/png;base64," + base64.b64encode(data).decode() if size <= MOST_PICTURE_BYTES else None
+        inside = "data:image/png;base64," + base64.b64encode(data).decode() if size <= room else None
         found.append({**entry, "file": f"images/{name}", "sha256": sha256_bytes(data), "data": inside})
     return found
 
@@ -129,17 +135,19 @@ def _shards(folder: Path, ids: list[str]) -> dict[str, Any]:
     return {"files": [f"measurements/{p.name}" for p in parts], "of": [place.get(i, -1) for i in ids]}
 
 
-def _digests(folder: Path, ids: list[str]) -> dict[str, list[str]]:
-    """Return, by role, the digest of every case's file; empty where the run does not record them."""
+def _digests(folder: Path, ids: list[str]) -> dict[str, Any]:
+    """Return each digest once and, by role, which one is that of every case; empty where the run records none."""
     path = folder / "checks" / "case_files.json"
     if not path.is_file():
         return {}
     try:
         cases = json.loads(path.read_bytes())
         roles = sorted({role for entry in cases.values() for role in entry})
-        return {role: [cases.get(i, {}).get(role, {}).get("sha256", "") for i in ids] for role in roles}
+        of = {role: [str(cases.get(i, {}).get(role, {}).get("sha256", "")) for i in ids] for role in roles}
     except (ValueError, AttributeError, TypeError):
         raise IntegrityProblem("the digests of the cases cannot be read.", code="DOS-004", where=path.name) from None
+    once = {digest: number for number, digest in enumerate(dict.fromkeys(d for all_ in of.values() for d in all_))}
+    return {"once": list(once), "of": {role: [once[digest] for digest in all_] for role, all_ in of.items()}}
 
 
 def _cells(column: pd.Series[Any]) -> list[str | None]:

@@ -24,6 +24,8 @@ from validation.errors import IntegrityProblem, ValidationProblem
 from validation.evidence.manifest import MANIFEST_FILE, read_manifest
 from validation.evidence.verify import UNSIGNED, verify_run
 
+MOST_BYTES = 1_950_000  # small enough to be mailed and to open at once; further pictures are shown from the run folder
+_SLOT = "the data of the page"
 _NUMBER = re.compile(r'<a class="num" data-id="([^"]+)"')
 
 
@@ -50,7 +52,7 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
     book = casebook(files)
     data = {
         "book": book,
-        "pictures": pictures(files),
+        "pictures": pictures(files, 0),
         "endpoints": _endpoints(files, book),
         "beside": beside,
     }
@@ -70,7 +72,7 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
         "version": __version__,
         "css": Markup((folder / "viewer.css").read_text(encoding="utf-8")),  # noqa: S704 - shipped
         "script": Markup((folder / "viewer.js").read_text(encoding="utf-8")),  # noqa: S704 - shipped
-        "data": Markup(_json(data)),  # noqa: S704 - escaped for a script element
+        "data": _SLOT,
     }
     template = environment(folder).get_template("run.html.j2")
     html = build(lambda: template.render(**context, numbers=[]), "run.html.j2")
@@ -78,7 +80,9 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
     numbers = [
         {"id": i, "anchor": anchor_of(i), "exact": exact(record, i), "unit": record.unit(i)} for i in sorted(printed)
     ]
-    return build(lambda: template.render(**context, numbers=numbers), "run.html.j2").encode()
+    page = build(lambda: template.render(**context, numbers=numbers), "run.html.j2")
+    room = MOST_BYTES - len(page.encode()) - len(_json(data).encode())
+    return page.replace(_SLOT, _json({**data, "pictures": pictures(files, room)})).encode()
 
 
 def made_by_this_version(page: bytes) -> bool:
