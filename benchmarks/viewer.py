@@ -1,6 +1,6 @@
 """Size of the viewer's page and the time until a browser has it ready, by number of cases.
 
-Run ``python benchmarks/viewer.py [--cases 500 2000]``; needs Debian's chromium. Processor seconds of the page's own process
+Run ``python benchmarks/viewer.py [--cases 500 2000]``; needs chromium. Processor seconds of the page's own process
 stand beside the wall clock, since a busy machine stretches only the latter.
 """
 

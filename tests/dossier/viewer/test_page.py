@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from validation.cli.package import command as package_command
 from validation.cli.serve import command as serve_command
 from validation.cli.verify import command as verify_command
 from validation.dossier.viewer import run_page, shelf_page
 from validation.errors import UsageProblem
+from validation.evidence.package import write_package
 from validation.evidence.results import read_results, write_results
 
 
@@ -85,8 +85,7 @@ def test_a_page_of_a_changed_run_says_so_at_its_top(shown: Path, tmp_path: Path)
 
 def test_a_package_holds_the_page_and_an_altered_one_is_named(shown: Path, tmp_path: Path) -> None:
     archive = tmp_path / "run.zip"
-    done = CliRunner().invoke(package_command, [str(shown), "--out", str(archive)], standalone_mode=False)
-    assert done.exception is None
+    write_package(shown, archive, draft=True, viewer=run_page(shown, beside=f"{shown.name}/"))
     with zipfile.ZipFile(archive) as package:
         members = {name: package.read(name) for name in package.namelist()}
     page = members["viewer.html"]
