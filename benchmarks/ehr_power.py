@@ -84,6 +84,7 @@ def replayed(train: pd.DataFrame, fresh: pd.DataFrame, share: float) -> pd.DataF
 def once(seed: int, n: int, patients: int) -> dict[str, bool]:
     """Return what was flagged in one repeat."""
     from validation.metrics.longitudinal.family import longitudinal_fidelity
+    from validation.metrics.longitudinal.privacy import longitudinal_privacy
     from validation.metrics.privacy.family import tabular_privacy
     from validation.metrics.tabular.fidelity import tabular_fidelity
 
@@ -117,6 +118,9 @@ def once(seed: int, n: int, patients: int) -> dict[str, bool]:
     moved = longitudinal_fidelity(a, reordered(c, rng), b, seed=seed)
     count("fault: visits in random order; longitudinal fidelity", moved)
     count("fault: visits in random order; visit_order or transitions", moved, ("visit_order", "transitions"))
+    count("sound: fresh histories; longitudinal privacy", longitudinal_privacy(a, c, b, seed=seed))
+    met = longitudinal_privacy(a, replayed(a, c, 0.05), b, seed=seed)
+    count("fault: 5 % of the histories replayed; longitudinal privacy", met)
     again = longitudinal_fidelity(a, replayed(a, c, 0.1), b, seed=seed, only=("copied_histories",))
     count("fault: a tenth of the histories replayed; copied_histories", again)
     return found

@@ -44,6 +44,7 @@ MODULES: tuple[str, ...] = (
     "validation.metrics.longitudinal.replay",
     "validation.metrics.longitudinal.histories",
     "validation.metrics.longitudinal.family",
+    "validation.metrics.longitudinal.privacy",
     "validation.metrics.privacy.distances",
     "validation.metrics.privacy.duplicates",
     "validation.metrics.privacy.membership",

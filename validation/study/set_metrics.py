@@ -101,7 +101,7 @@ def _sets_of(metric: Metric, named: Mapping[str, str], sets: DataSets) -> dict[s
         if role in metric.optional_roles and role not in named and name not in sets.names():
             continue
         found[role] = sets[name]
-    if metric.family not in ("longitudinal", "generative") and metric.name != "longitudinal_fidelity":
+    if metric.family not in ("longitudinal", "generative") and not metric.name.startswith("longitudinal_"):
         for role, part in found.items():
             if part.kind == "table" and part.patients and part.n_patients < len(part.data):
                 raise DataProblem(

@@ -10,8 +10,9 @@ import pytest
 
 from validation.errors import DataProblem
 from validation.metrics.findings import Finding, Status
+from validation.metrics.longitudinal.course import follow_up
 from validation.metrics.longitudinal.events import read_histories
-from validation.metrics.longitudinal.family import follow_up, longitudinal_fidelity
+from validation.metrics.longitudinal.family import longitudinal_fidelity
 from validation.metrics.longitudinal.histories import event_distributions, visit_counts
 from validation.metrics.longitudinal.profiles import cooccurrences, profile_distance, transitions
 from validation.metrics.longitudinal.replay import copied_histories

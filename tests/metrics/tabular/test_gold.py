@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 
 from validation.metrics.findings import Status
 from validation.metrics.longitudinal.family import longitudinal_fidelity
@@ -19,6 +20,7 @@ from validation.metrics.privacy.duplicates import exact_copies
 from validation.metrics.privacy.family import tabular_privacy
 from validation.metrics.privacy.membership import attacks, membership_inference, true_positives
 from validation.metrics.tabular.agreement import coefficient_agreement, logistic_fits, overlap
+from validation.metrics.tabular.association import associations
 from validation.metrics.tabular.detection import detection_auc, propensity_mse
 from validation.metrics.tabular.discrepancy import mmd2_exact
 from validation.metrics.tabular.encoding import encode
@@ -212,3 +214,30 @@ def test_replayed_and_shuffled_histories_are_flagged(shared):
     assert not [f for f in longitudinal_fidelity(halves[0], holdout, halves[1]) if f.status is Status.FLAGGED]
     found = longitudinal_fidelity(halves[0], holdout.assign(time=place), halves[1])
     assert {f.metric for f in found if f.status is Status.FLAGGED} == {"visit_order"}
+
+
+@pytest.mark.parametrize("pair", ["diab_gcop", "diab_indep"])
+def test_marginals_of_the_holdout_correlations_and_groups_equal_the_reference(shared, pair):
+    train, holdout, made, categorical = three(shared, pair)
+    expected = gold(shared, "reference")[pair]
+    values = marginal_distance(train, holdout, categorical=categorical)
+    areas = wasserstein_distance(train, holdout, categorical=categorical)
+    for column, numbers in expected["marginals_train_vs_holdout"].items():
+        if "w1" in numbers:
+            assert values[column].value == pytest.approx(numbers["ks"]), column
+            assert areas[column].value == pytest.approx(numbers["w1"], rel=1e-9), column
+    t = encode(train, made, categorical=categorical)
+    # the reference counts the 0/1 outcome as a number
+    both = [part.numbers for part in (t.train, t.synthetic)]
+    k = t.categorical.index("readmit30")
+    both = [np.column_stack([x, p.codes[:, k]]) for x, p in zip(both, (t.train, t.synthetic), strict=True)]
+    gap = [np.corrcoef(np.apply_along_axis(rankdata, 0, x), rowvar=False) for x in both]
+    assert np.linalg.norm(gap[0] - gap[1]) == pytest.approx(expected["spearman_frobenius_diff"], rel=1e-6)
+    found = associations(t, t.train).values - associations(t, t.synthetic).values
+    p = len(t.numeric)
+    np.testing.assert_allclose(found[:p, :p], (gap[0] - gap[1])[:p, :p], atol=1e-9)
+    for sex, numbers in expected["by_gender"].items():
+        a, b = (f[f["gender"] == sex] for f in (train, made))
+        inside = marginal_distance(a, b, categorical=categorical)
+        ks = [e.value for e in inside.values() if "Kolmogorov" in e.method]
+        assert np.mean(ks) == pytest.approx(numbers["mean_ks_num"], rel=1e-6)

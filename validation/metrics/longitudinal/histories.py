@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from validation.estimate import Estimate
+from validation.metrics.longitudinal.content import counts_of
 from validation.metrics.longitudinal.events import read_histories
-from validation.metrics.longitudinal.family import counts_of
 from validation.metrics.longitudinal.profiles import code_counts, first_transitions, profile_distance, transitions
 from validation.metrics.tabular.marginals import kolmogorov_smirnov
 from validation.registry import Direction, Kind, metric

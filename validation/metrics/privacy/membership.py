@@ -33,6 +33,17 @@ class Attack:
     train: Floats
     holdout: Floats
 
+    def estimates(self, *, level: float) -> dict[str, Estimate]:
+        """Return the area and the true positive rates at :data:`RATES`, by name."""
+        labels = np.repeat([1, 0], [len(self.train), len(self.holdout)])
+        found = {f"{self.name} auc": auc(np.concatenate([self.train, self.holdout]), labels, level=level)}
+        for rate in RATES:
+            k, _, _ = true_positives(self.train, self.holdout, rate)
+            found[f"{self.name} tpr at fpr {rate:g}"] = proportion(
+                np.repeat([1, 0], [k, len(self.train) - k]), level=level, interval="clopper_pearson"
+            )
+        return found
+
 
 @reused
 def attacks(tables: Tables) -> list[Attack]:
@@ -48,11 +59,17 @@ def attacks(tables: Tables) -> list[Attack]:
         return []
     geometry = space(tables)
     to_made = [nearest(geometry, part, tables.synthetic).first for part in (tables.train, tables.holdout)]
-    both = nearest(geometry, tables.real, tables.real, itself=True).first
-    to_real = [both[: tables.train.n], both[tables.train.n :]]
-    tiny = 1e-6
-    density = [np.log(np.minimum(r, 1.0) + tiny) - np.log(s + tiny) for r, s in zip(to_real, to_made, strict=True)]
-    return [Attack("distance", -to_made[0], -to_made[1]), Attack("density", density[0], density[1])]
+    return two_attacks(*to_made, nearest(geometry, tables.real, tables.real, itself=True).first)
+
+
+def two_attacks(train: Floats, holdout: Floats, among_real: Floats) -> list[Attack]:
+    """Return the attacks by distance and density, from distances to the synthetic records and to other real records."""
+    tiny, n = 1e-6, len(train)
+    density = [
+        np.log(np.minimum(real, 1.0) + tiny) - np.log(made + tiny)
+        for real, made in ((among_real[:n], train), (among_real[n:], holdout))
+    ]
+    return [Attack("distance", -train, -holdout), Attack("density", density[0], density[1])]
 
 
 def true_positives(train: Floats, holdout: Floats, rate: float) -> tuple[int, int, float]:
@@ -192,11 +209,5 @@ def membership_inference(
     tables = encode(train, synthetic, holdout, categorical=categorical, ignore=ignore)
     found: dict[str, Estimate] = {}
     for attack in attacks(tables):
-        labels = np.repeat([1, 0], [len(attack.train), len(attack.holdout)])
-        found[f"{attack.name} auc"] = auc(np.concatenate([attack.train, attack.holdout]), labels, level=level)
-        for rate in RATES:
-            k, _, _ = true_positives(attack.train, attack.holdout, rate)
-            found[f"{attack.name} tpr at fpr {rate:g}"] = proportion(
-                np.repeat([1, 0], [k, len(attack.train) - k]), level=level, interval="clopper_pearson"
-            )
+        found |= attack.estimates(level=level)
     return found

@@ -21,11 +21,10 @@ from validation.errors import DataProblem, UsageProblem
 from validation.estimate import Estimate
 from validation.metrics.findings import Finding, Status
 from validation.metrics.privacy.exchangeable import NULL, without_holdout
-from validation.metrics.privacy.membership import RATES, Attack, membership_findings, true_positives
+from validation.metrics.privacy.membership import Attack, membership_findings
 from validation.metrics.tabular.encoding import Floats, encode
 from validation.metrics.tabular.neighbours import nearest, space
 from validation.registry import Direction, Kind, metric
-from validation.statistics.proportions import proportion
 from validation.statistics.roc import auc
 
 SHADOWS = 8
@@ -241,18 +240,13 @@ def shadow_membership(
         categorical=categorical,
         ignore=ignore,
     )
-    labels = np.repeat([1, 0], [len(attack.train), len(attack.holdout)])
-    found = {"auc": auc(np.concatenate([attack.train, attack.holdout]), labels, level=level)}
-    for rate in RATES:
-        k, _, _ = true_positives(attack.train, attack.holdout, rate)
-        hits = np.repeat([1, 0], [k, len(attack.train) - k])
-        found[f"tpr at fpr {rate:g}"] = proportion(hits, level=level, interval="clopper_pearson")
+    found = {name.removeprefix(f"{attack.name} "): e for name, e in attack.estimates(level=level).items()}
     found["on_shadow_models"] = Estimate(
         value=strength,
         lower=None,
         upper=None,
         method=f"mean area over {shadows} shadow models",
-        n=len(labels),
+        n=len(train) + len(holdout),
         unit="1",
         level=level,
         reason="a description of the attack, not an estimate about people",
