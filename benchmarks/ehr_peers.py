@@ -138,24 +138,29 @@ def main() -> None:
             if not python:
                 print(f"{package}: skipped, no interpreter named (--{package})")
                 continue
-            done = subprocess.run(
-                [python, "-c", PEER, folder, package, str(ATTACKS)],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=folder,
-            )
-            lines = [line[7:] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-            if not lines:
-                print(f"{package}: failed: {done.stderr.strip()[-300:]}")
-            for line in lines:
-                row = {"package": package, **json.loads(line)}
-                kind, size = row["name"].split(":")[0], row["size"]
-                row |= {"rows": sizes[size], "columns": asked.columns, "ours_cpu_seconds": round(mine[kind][size], 3)}
-                if "cpu_seconds" in row:
-                    row["times_faster"] = round(row["cpu_seconds"] / mine[kind][size], 1)
-                found.append(row)
-                print(json.dumps(row), flush=True)
+            command = [python, "-c", PEER, folder, package, str(ATTACKS)]
+            silent = True
+            with (
+                open(f"{folder}/errors.txt", "w", encoding="utf-8") as errors,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder) as peer,
+            ):
+                for line in peer.stdout or ():
+                    if not line.startswith("RESULT "):
+                        continue
+                    silent = False
+                    row = {"package": package, **json.loads(line.removeprefix("RESULT "))}
+                    kind, size = row["name"].split(":")[0], row["size"]
+                    row |= {
+                        "rows": sizes[size],
+                        "columns": asked.columns,
+                        "ours_cpu_seconds": round(mine[kind][size], 3),
+                    }
+                    if "cpu_seconds" in row:
+                        row["times_faster"] = round(row["cpu_seconds"] / mine[kind][size], 1)
+                    found.append(row)
+                    print(json.dumps(row), flush=True)
+            if silent:
+                print(f"{package}: failed: {Path(folder, 'errors.txt').read_text(encoding='utf-8').strip()[-300:]}")
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=1))
 

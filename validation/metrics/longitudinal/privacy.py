@@ -69,7 +69,8 @@ def nearest_histories(queries: Any, references: Any, *, itself: bool = False) ->
         first[rows] = distance[np.arange(len(rows)), index[rows]]
         distance[np.arange(len(rows)), index[rows]] = np.inf
         second[rows] = distance.min(1)
-    return Neighbours(np.round(first, 12), np.round(second, 12), index)
+    one, two = (np.asarray(np.round(x, 12), dtype=np.float64) for x in (first, second))
+    return Neighbours(one, two, index)
 
 
 def history_distances(h: Histories) -> Distances | None:

@@ -58,8 +58,8 @@ def attacks(tables: Tables) -> list[Attack]:
     if tables.holdout is None:
         return []
     geometry = space(tables)
-    to_made = [nearest(geometry, part, tables.synthetic).first for part in (tables.train, tables.holdout)]
-    return two_attacks(*to_made, nearest(geometry, tables.real, tables.real, itself=True).first)
+    train, holdout = (nearest(geometry, part, tables.synthetic).first for part in (tables.train, tables.holdout))
+    return two_attacks(train, holdout, nearest(geometry, tables.real, tables.real, itself=True).first)
 
 
 def two_attacks(train: Floats, holdout: Floats, among_real: Floats) -> list[Attack]:
