@@ -10,6 +10,14 @@ Processor seconds, one thread each, reading the tables not counted; each peer is
 we, so that what is compiled is compiled. ``--near`` rows for distances of all pairs, whose time grows with the square
 (SDMetrics) or whose memory does (SynthEval); ``--rows`` for the others. Our time is that of the whole registered
 metric, with its encoding of the tables, intervals and control attacks; what a peer does is named beside it.
+
+Measured (50 columns; processor seconds of the peer, of us, ratio)::
+
+    singling out, multivariate and univariate, anonymeter 1.1.0, 5,000 rows, 500 attacks   2.93   0.26   11.4
+    linkability, anonymeter, 5,000 rows, 500 attacks (all 5,000 people here)               6.43   0.32   20.1
+    attribute inference, anonymeter, 5,000 rows, 500 attacks (all 5,000 people here)       1.26   0.31    4.1
+    association, SynthEval 1.7 (corr_diff, mixed), 5,000 rows                              7.37   0.27   27.4
+    neighbours, SynthEval (Gower matrix), 1,000 rows                                       0.33   0.09    3.5
 """
 
 from __future__ import annotations
