@@ -17,7 +17,7 @@ from validation.cohort.case import Case
 from validation.digest import canonical_json, write_atomically
 from validation.errors import DataProblem, ModelProblem
 from validation.models import Model
-from validation.study.contour_images import overlay_png, slice_to_show
+from validation.study.contour_images import overlay_png, shown_box, slice_to_show
 from validation.study.environment import deterministic
 from validation.study.measure import Loaded, Measurer, check_case
 from validation.study.plan import Plan
@@ -140,10 +140,10 @@ def _save_overlay(
         if tasks[0].against in case.masks:
             masks["reference"] = case.masks[tasks[0].against]
     shown = np.zeros(case.shape, np.float32) if grey is None else grey
-    low, high = window or _window(shown)
     index = slice_to_show(masks, shown)
     flat = shown if index is None else shown[index]
     flat_masks = {arm: mask if index is None else mask[index] for arm, mask in masks.items()}
+    low, high = window or _window(flat[shown_box(flat_masks, flat.shape)])  # of what is seen: a nodule is a small part
     arm = "contours" if masks else "input"
     file = f"{_file_name(case.case_id)}.{arm}.png"
     write_atomically(folder / file, overlay_png(flat, flat_masks, low, high))

@@ -35,7 +35,7 @@ def overlay_png(image: Array, masks: Mapping[str, Mask], low: float, high: float
     """Return a 2-D image as PNG with the outline of each mask, cut to the masks and enlarged."""
     from PIL import Image
 
-    rows, columns = _box(masks, image.shape)
+    rows, columns = shown_box(masks, image.shape)
     part = image[rows, columns].astype(np.float64)
     factor = max(1, min(8, -(-SMALLEST // max(part.shape))))
     grey = np.round(np.clip((part - low) / (high - low), 0, 1) * 255).astype(np.uint8)
@@ -54,7 +54,8 @@ def overlay_png(image: Array, masks: Mapping[str, Mask], low: float, high: float
     return buffer.getvalue()
 
 
-def _box(masks: Mapping[str, Mask], shape: tuple[int, ...]) -> tuple[slice, slice]:
+def shown_box(masks: Mapping[str, Mask], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the part of a slice that is shown: the masks with a margin, or all of it without any."""
     union = np.logical_or.reduce([*masks.values(), np.zeros(shape, bool)])
     if not union.any():
         return slice(0, shape[0]), slice(0, shape[1])
