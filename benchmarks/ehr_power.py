@@ -12,23 +12,23 @@ patient in random order; a tenth of the training histories replayed.
 
 Measured (1,000 records, 300 patients; exact 95 % intervals)::
 
-    fault: 5 % of training people copied; privacy                             96 of 96   96.2-100.0 %
-    fault: 5 % of training people copied; privacy, exact copies aside         96 of 96   96.2-100.0 %
-    sound: fresh records; privacy                                              0 of 96   0.0-3.8 %
-    sound: copula fitted with noise; privacy                                  14 of 96   8.2-23.3 %
-    sound: fresh records; fidelity                                             6 of 96   2.3-13.1 %
-    fault: columns shuffled; fidelity                                         96 of 96   96.2-100.0 %
-    fault: level of 2 % dropped; fidelity                                     96 of 96   96.2-100.0 %
-    sound: fresh histories; longitudinal fidelity                              2 of 96   0.3-7.3 %
-    fault: visits in random order; longitudinal fidelity                      96 of 96   96.2-100.0 %
-    fault: visits in random order; visit_order or transitions                 96 of 96   96.2-100.0 %
-    fault: a tenth of the histories replayed; copied_histories                96 of 96   96.2-100.0 %
+    fault: 5 % of training people copied; privacy                            120 of 120  97.0-100.0 %
+    fault: 5 % of training people copied; privacy, exact copies aside        120 of 120  97.0-100.0 %
+    sound: fresh records; privacy                                              0 of 120  0.0-3.0 %
+    sound: copula fitted with noise; privacy                                  17 of 120  8.5-21.7 %
+    sound: fresh records; fidelity                                             6 of 120  1.9-10.6 %
+    fault: columns shuffled; fidelity                                        120 of 120  97.0-100.0 %
+    fault: level of 2 % dropped; fidelity                                    120 of 120  97.0-100.0 %
+    sound: fresh histories; longitudinal fidelity                              2 of 120  0.2-5.9 %
+    fault: visits in random order; longitudinal fidelity                     120 of 120  97.0-100.0 %
+    fault: visits in random order; visit_order or transitions                120 of 120  97.0-100.0 %
+    fault: a tenth of the histories replayed; copied_histories               120 of 120  97.0-100.0 %
     sound: fresh histories; longitudinal privacy                              13 of 200  3.5-10.9 %
     fault: 5 % of the histories replayed; longitudinal privacy               198 of 200  96.4-99.9 %
 
 The copula draws quantiles of the training table, so that its numbers are values of training people. Three of its
 flagged reports were looked at: univariate singling out twice, distance to the closest record once. How many of the
-fourteen are false alarms is not known.
+17 are false alarms is not known.
 """
 
 from __future__ import annotations
