@@ -160,7 +160,7 @@ def test_block_answers_only_what_it_names(tmp_path: Path) -> None:
     block.write_text(block.read_text().replace("  - US-807-004\n", "", 1))
     report = analyse(tmp_path, CLAIM, "us_510k")
     assert row(report, "US-807-004").state == "open"
-    assert row(report, "US-807-016").state == "written"
+    assert row(report, "US-807-016").state == "planned"  # written; the part that the run fills is not there yet
     assert row(report, "predicate_comparison").state == "open"
     assert "US-807-004" in row(report, "predicate_comparison").because
     assert not report.complete

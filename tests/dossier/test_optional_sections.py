@@ -223,7 +223,7 @@ def test_narrative_is_shown_marked_and_kept_with_the_run(run: Path) -> None:
     assert "was written by a person" in html
     for words in ("simulated", "Children were not studied.", "hips", "quoted", "Scanner", "seed = 1"):
         assert words in word
-    assert 'id="narrative-open"' in _text(run, "risk_management_file")[0]  # nothing is written there
+    assert 'id="narrative-open"' in _text(run, "deviation_log")[0]  # nothing is written there
 
 
 def test_a_closed_run_takes_no_new_text(run: Path) -> None:

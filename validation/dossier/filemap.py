@@ -17,6 +17,8 @@ from validation.dossier.stack import Entry, cell_of, file_of
 from validation.protocol.catalogue import level_words, regulatory_catalogue
 from validation.protocol.schema import ClaimType, Pathway
 
+WRITTEN = ("asked", "narrative", "used")  # needs that a document answers itself, not the record
+
 
 class FileMap:
     """Answers for templates about the file as a whole.
@@ -97,7 +99,7 @@ class FileMap:
                     self._place(p, printing, document)
                     for p in a.places
                     if p.kind != "document"
-                    or (p.section in present if p.name == document else printing.there(p.name, p.section))
+                    or (p.section in present if p.name == document else self._there(p.name, p.section, printing))
                 ],
                 "remains": a.remains,
                 "block": self._block(a, printing, document),
@@ -145,8 +147,8 @@ class FileMap:
             found.setdefault(a.source.document, row)["requirements"].append(a.requirement.id)
         return list(found.values())
 
-    def filing(self, name: str, printing: Printing) -> dict[str, Any]:
-        """Return a table of clauses, with the facts that the record holds and pointers into this file."""
+    def filing(self, name: str, printing: Printing, document: str) -> dict[str, Any]:
+        """Return a table of clauses for a document, with facts that the record holds and pointers into this file."""
         table: Filing = self._names.filings[name]
         rows = []
         for row in table.rows:
@@ -156,14 +158,23 @@ class FileMap:
                 if self._has(identifier)
             ]
             pointers = [
-                printing.where(p.document, p.section)
+                printing.where(p.document, p.section, current=document)
                 for p in row.pointers
-                if p.document in self.order and printing.there(p.document, p.section)
+                if p.document in self.order and self._there(p.document, p.section, printing)
             ]
             rows.append({"clause": row.clause, "asks": row.asks, "parts": facts + pointers, "person": row.person})
         words = {"A": "its text was read", "B": "a publication about it was read", "K": "from knowledge, unverified"}
         basis = f"{table.source}; {words[table.verification]}, {table.as_of}"
         return {"cite": printing.cite(table.cite), "intro": table.intro, "basis": basis, "rows": rows}
+
+    def _there(self, document: str, section: str, printing: Printing) -> bool:
+        """Tell whether a section is in a document: from its pages, or from what the record holds before it has any."""
+        found = next((s for s in self._names.documents[document].sections if s.id == section), None)
+        if found is not None and found.claims and self._claim not in found.claims:
+            return False
+        if found is not None and not all(self._has(n) for n in found.needs if n not in WRITTEN):
+            return False
+        return printing.there(document, section)
 
     def _place(self, place: Place, printing: Printing, document: str) -> Markup:
         if place.kind == "lint":

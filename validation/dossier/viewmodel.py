@@ -118,7 +118,7 @@ class ViewModel:
                 context["used"] = self._used(bodies)
                 there["used"] = bool(context["used"])
             if all(there[n] if n in there else self.has(n) for n in section.needs):
-                context["filing"] = file.filing(section.filing, printing) if section.filing else None
+                context["filing"] = file.filing(section.filing, printing, document) if section.filing else None
                 bodies.append((section, self._section(section, context)))
         frame = self._jinja.get_template("document.html.j2")
         sections = [{"id": section.id, "title": section.title, "body": body} for section, body in bodies]
