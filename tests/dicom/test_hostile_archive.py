@@ -23,6 +23,7 @@ from validation.dicom.pacs.open import open_channel
 from validation.dicom.pacs.pull import Pulled, pull
 from validation.dicom.pacs.query import Query
 from validation.dicom.pacs.settings import load_server
+from validation.dicom.pacs.web import WebChannel
 from validation.errors import ValidationProblem
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -215,7 +216,7 @@ def test_objects_that_are_cut_short_or_declare_too_much(files: list[Path], tmp_p
     assert not _written(tmp_path)
 
 
-def test_deflated_objects_and_zip_bombs(files: list[Path], tmp_path: Path) -> None:
+def test_deflated_objects_and_zip_bombs(files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = Archive(files)
     ds = pydicom.dcmread(files[0])
     ds.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
@@ -228,8 +229,12 @@ def test_deflated_objects_and_zip_bombs(files: list[Path], tmp_path: Path) -> No
             (200, {**answer[1], "Content-Encoding": "gzip"}, bomb) if part in path else answer
         )
         assert _refused(archive, tmp_path, maximum_object_mb=1).code == "PACS-007"
+    answered: list[Any] = []
+    read = WebChannel._read
+    monkeypatch.setattr(WebChannel, "_read", lambda self, found: answered.append(found.raw) or read(self, found))
     archive.bend = lambda _path, answer: (200, {**answer[1], "Content-Length": str(2**40)}, b"")
     assert _refused(archive, tmp_path).code == "PACS-007"
+    assert [raw.closed for raw in answered] == [True]
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,19 @@ def test_poolability_finds_the_spread_between_sites() -> None:
     assert found.heterogeneity.p_value is not None
     assert found.heterogeneity.p_value < 1e-6
     assert found.left_out["s3"].value == pytest.approx(values[sites != "s3"].mean())
+
+
+def test_a_level_whose_spread_is_rounding_tells_nothing_about_the_spread_between() -> None:
+    values = np.array([1.5, 0.8, 1.1, 0.8, 0.8, 0.8])  # one level agrees but for the last bit of its mean
+    found = poolability(estimator, Sample(values=values, clusters=np.arange(6)), ["F", "M"] * 3)
+    assert found.between_sd is None
+    assert found.heterogeneity.reason == "a level shows no spread between patients"
+
+
+def test_the_spread_between_sites_of_very_unequal_spread_is_a_number() -> None:
+    values = np.r_[1.0 + 1e-9 * np.arange(4.0), 3.0 + np.arange(4.0)]
+    found = poolability(estimator, Sample(values=values, clusters=np.arange(8)), ["a"] * 4 + ["b"] * 4)
+    # two levels: ((a - b)^2 - v_a - v_b) / 2, DerSimonian and Laird in closed form
+    a, b = values[:4], values[4:]
+    expected = np.sqrt(((a.mean() - b.mean()) ** 2 - a.var(ddof=1) / 4 - b.var(ddof=1) / 4) / 2)
+    assert found.between_sd == pytest.approx(expected)

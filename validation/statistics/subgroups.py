@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from validation.estimate import Estimate
@@ -125,7 +125,7 @@ def heterogeneity(estimator: Estimator, sample: Sample, levels: ArrayLike) -> He
     theta = np.array(thetas)
     sizes = np.array([len(ids) for ids, _ in without], dtype=np.float64)
     variances = np.array([jackknife_variance(values) for _, values in without])
-    if (variances <= (1e-12 * np.abs(theta).max()) ** 2).any():
+    if not _has_spread(theta, variances).all():
         return _untested(method, "a level shows no spread between patients")
     patients = [p for ids, _ in without for p in ids]
     if len(set(patients)) == len(patients):
@@ -147,16 +147,26 @@ def poolability(estimator: Estimator, sample: Sample, levels: ArrayLike) -> Pool
         part = sample.subset(names == name)
         value = estimator(part).value
         values = leave_one_out(lambda s: estimator(s).value, part) if part.n_clusters >= 2 else None
-        if value is not None and values is not None and jackknife_variance(values) > 0:
+        if value is not None and values is not None:
             theta.append(value)
             variance.append(jackknife_variance(values))
     between = None
-    if len(theta) >= 2:
-        w, t = 1 / np.array(variance), np.array(theta)
+    t, v = np.array(theta), np.array(variance)
+    spread = _has_spread(t, v)
+    if spread.sum() >= 2:
+        w, t = 1 / v[spread], t[spread]
         q = float((w * (t - (w @ t) / w.sum()) ** 2).sum())
-        between = math.sqrt(max(0.0, (q - len(t) + 1) / float(w.sum() - (w @ w) / w.sum())))
+        others = np.where(np.eye(len(w), dtype=bool), 0.0, w).sum(
+            1
+        )  # W - w would lose small weights beside a large one
+        between = math.sqrt(max(0.0, (q - len(t) + 1) / float(w @ others / w.sum())))
     left_out = {name: estimator(sample.subset((names != name) & (names != ""))) for name in found}
     return Poolability(heterogeneity=heterogeneity(estimator, sample, levels), between_sd=between, left_out=left_out)
+
+
+def _has_spread(theta: Floats, variances: Floats) -> NDArray[np.bool_]:
+    """Return which levels vary between patients by more than the rounding of their estimates."""
+    return variances > (1e-12 * np.abs(theta).max(initial=0.0)) ** 2
 
 
 def _welch(theta: Floats, variances: Floats, sizes: Floats, method: str, note: str) -> Heterogeneity:

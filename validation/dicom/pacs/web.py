@@ -236,6 +236,14 @@ class WebChannel:
         return response
 
     def _read(self, response: Any) -> bytes:
+        """Read a body up to the limit; close the connection where that fails."""
+        try:
+            return self._read_bounded(response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _read_bounded(self, response: Any) -> bytes:
         limit = self._server.maximum_bytes
         if int(response.headers.get("Content-Length") or 0) > limit:
             raise failures.too_large(self._url, self._server.maximum_object_mb)

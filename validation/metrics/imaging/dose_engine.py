@@ -74,7 +74,7 @@ def depth_dose(depth_mm: Tensor) -> Tensor:
 def electron_density(image: Tensor, curve: tuple[tuple[float, float], ...]) -> Tensor:
     """Return relative electron densities of CT numbers by a piecewise linear curve, constant beyond its ends.
 
-    >>> electron_density(torch.tensor([-1000.0, 0.0, 500.0, 9000.0]), DENSITY).tolist()
+    >>> [round(rho, 6) for rho in electron_density(torch.tensor([-1000.0, 0.0, 500.0, 9000.0]), DENSITY).tolist()]
     [0.0, 1.0, 1.3, 2.6]
     """
     if len(curve) < 2 or any(not a[0] < b[0] for a, b in pairwise(curve)) or any(rho < 0 for _, rho in curve):

@@ -74,13 +74,12 @@ def gabor(size: int) -> Tensor:
 def responses(regions: Tensor, channels: Tensor) -> Tensor:
     """Return the responses ``(B, C)`` of regions ``(B, S, S)``, each minus its mean, to channels.
 
-    Channels are ``(C, S, S)``, the same for all, or ``(B, C, S, S)``.
+    Channels are ``(C, S, S)``, the same for all, or ``(B, C, S, S)``. Sums, not a matrix product, which would round a
+    case by how many others share its batch.
     """
     flat = regions.to(torch.float64).flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
-    if channels.ndim == 3:
-        return flat @ channels.to(flat.device).flatten(1).T
-    return torch.einsum("bp,bcp->bc", flat, channels.flatten(2))
+    return (flat[:, None] * channels.to(flat.device).flatten(-2)).sum(-1)
 
 
 @metric(
@@ -183,8 +182,10 @@ def template_response(regions: Tensor, template: Tensor, eye: Tensor | None = No
     if eye is None:
         return (flat * template).sum((1, 2))
     weight = eye.to(flat.device).square()
-    product: Tensor = torch.fft.fft2(flat) * torch.fft.fft2(template.to(torch.float64)).conj() * weight
-    return product.real.sum((-2, -1)) / regions.shape[-1] ** 2
+    seen, sought = torch.fft.fft2(flat), torch.fft.fft2(template.to(torch.float64))
+    # the real part of seen * conj(sought), in real numbers: a complex product rounds by the place in the batch
+    product: Tensor = (seen.real * sought.real + seen.imag * sought.imag) * weight
+    return product.sum((-2, -1)) / regions.shape[-1] ** 2
 
 
 @metric(

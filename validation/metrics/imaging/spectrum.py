@@ -43,11 +43,17 @@ def polynomial_basis(size: int, order: int, device: torch.device) -> Tensor:
 
 
 def without_trend(regions: Tensor, basis: Tensor) -> Tensor:
-    """Return square regions ``(R, size, size)`` minus their least-squares polynomial."""
+    """Return square regions ``(R, size, size)`` minus their least-squares polynomial.
+
+    Term by term: a matrix product would round a region by how many others are multiplied with it.
+    """
     if basis.shape[1] == 1:
         return regions - regions.mean((1, 2), keepdim=True)
     flat = regions.flatten(1)
-    return torch.addmm(flat, flat @ basis, basis.T, alpha=-1).reshape_as(regions)
+    rest = flat
+    for term in basis.T.contiguous():
+        rest = rest - (flat * term).sum(1, keepdim=True) * term
+    return rest.reshape_as(regions)
 
 
 def power_spectrum(

@@ -23,7 +23,7 @@ def proven_epsilon(tp: int, n: int, fp: int, m: int, *, delta: float, level: flo
 
     >>> value, low = proven_epsilon(50, 100, 5, 100, delta=0.0, level=0.95)
     >>> round(value, 2), round(low, 2)
-    (2.3, 1.16)
+    (2.3, 1.14)
     """
     each = 1 - (1 - level) / 2  # two one-sided limits that share the upper tail of the error
     low_tp = clopper_pearson(tp / n, n, each)[0]

@@ -42,7 +42,7 @@ def reader_disagreement(
     or a distance (``hd95``, ``assd``) divided by the diagonal of the image, so that it lies between 0 and 1.
     A pair of which one contoured nothing disagrees wholly (1); of which both contoured nothing, not at all (0).
 
-    Undefined (NaN) never; a case that fewer than two readers contoured has no value.
+    Undefined (NaN) when fewer than two readers contoured the case.
 
     Parameters
     ----------

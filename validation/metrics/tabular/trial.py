@@ -29,7 +29,7 @@ def two_arm_power(rate: float, ratio: float, per_arm: float, alpha: float) -> fl
     Normal approximation with separate variances; rises with the rate for a fixed ratio.
 
     >>> round(two_arm_power(0.3, 0.5, 120, 0.05), 3)
-    0.806
+    0.807
     """
     treated = min(1.0, ratio * rate)
     error = math.sqrt(max(1e-300, rate * (1 - rate) / per_arm + treated * (1 - treated) / per_arm))
