@@ -166,7 +166,8 @@ def poolability(estimator: Estimator, sample: Sample, levels: ArrayLike) -> Pool
 
 def _has_spread(theta: Floats, variances: Floats) -> NDArray[np.bool_]:
     """Return which levels vary between patients by more than the rounding of their estimates."""
-    return variances > (1e-12 * np.abs(theta).max(initial=0.0)) ** 2
+    varies: NDArray[np.bool_] = variances > (1e-12 * np.abs(theta).max(initial=0.0)) ** 2
+    return varies
 
 
 def _welch(theta: Floats, variances: Floats, sizes: Floats, method: str, note: str) -> Heterogeneity:
