@@ -17,7 +17,7 @@ key="$study/keys/demo.pem"
 
 make_cohort() { # folder, then options of make_data.py
   folder=$1; shift
-  [ -f "$folder/cases.csv" ] || "$VENV/bin/python" studies/low-dose-ct/make_data.py --out "$folder" --patients 36 "$@"
+  [ -f "$folder/cases.csv" ] || "$VENV/bin/python" studies/low-dose-ct/make_data.py --out "$folder" --patients 36 --no-ladder "$@"
 }
 make_cohort "$here/data/software" --seed 20261102 --software "simulation 1.1" --prefix SIMU-
 make_cohort "$here/data/scanner_d" --seed 20261101 --scanner D --prefix SIMD- --phantoms 5

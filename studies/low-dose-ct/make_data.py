@@ -241,8 +241,12 @@ def make_cohort(
     vendors: tuple[Vendor, ...] = VENDORS,
     software: str = "simulation 1.0",
     prefix: str = "SIM-",
+    ladder: bool = True,
 ) -> int:
-    """Write the cohort and return its number of cases; patient and site ids begin with ``prefix``."""
+    """Write the cohort and return its number of cases; patient and site ids begin with ``prefix``.
+
+    ``ladder`` adds the scans at other doses and contrasts, which a manufacturer makes and a site does not.
+    """
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     plans = plan_patients(patients, rng, prefix=f"{prefix}P", sites=prefix, year=2025, vendors=vendors)
@@ -250,8 +254,9 @@ def make_cohort(
     rows = [
         *_patient_rows(plans, out, masks, seed, rng, software),
         *_phantom_rows(out, masks, seed, phantom_scale, vendors, software),
-        *Ladder(out, masks, seed, phantom_scale, software).rows(vendors),
     ]
+    if ladder:
+        rows += Ladder(out, masks, seed, phantom_scale, software).rows(vendors)
     masks.close()
     with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS, restval="", lineterminator="\n")
@@ -269,6 +274,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20260101)
     parser.add_argument("--scanner", choices=["label", "D"], default="label", help="those in the label, or a fourth")
     parser.add_argument("--software", default="simulation 1.0", help="software version in the headers")
+    parser.add_argument("--no-ladder", action="store_true", help="leave out the scans at other doses and contrasts")
     parser.add_argument("--prefix", default="SIM-", help="beginning of patient and site ids")
     arguments = parser.parse_args()
     begun = time.monotonic()
@@ -280,6 +286,7 @@ def main() -> None:
         vendors=(FOURTH_VENDOR,) if arguments.scanner == "D" else VENDORS,
         software=arguments.software,
         prefix=arguments.prefix,
+        ladder=not arguments.no_ladder,
     )
     print(f"{count} simulated cases in {arguments.out} ({time.monotonic() - begun:.0f} s)")
 
