@@ -9,7 +9,7 @@ export VALIDATION_ACTOR="Demonstration"
 v() { echo; echo "\$ validation $*"; "$VENV/bin/validation" "$@"; }
 
 if [ ! -f "$study/data/cases.csv" ]; then
-  echo "making the simulated cohort"
+  echo "making the data"
   "$VENV/bin/python" "$study/make_data.py"
 fi
 [ -f "$study/keys/demo.pem" ] || v keygen demo --out "$study/keys"
