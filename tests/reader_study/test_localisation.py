@@ -16,11 +16,12 @@ from validation.cli.readers import command
 from validation.errors import DataProblem, UsageProblem
 from validation.reader_study.analysis import Analysis, analyse
 from validation.reader_study.covariance import jackknife_covariance
+from validation.reader_study.endpoints import LOCALISATION
 from validation.reader_study.judgement import Claim
 from validation.reader_study.localisation import analyse_marks, measure_marks
 from validation.reader_study.marks import MarkedStudy, from_tables, read_marks
 from validation.reader_study.obuchowski_rockette import Effects
-from validation.reader_study.plan import LOCALISATION, AnalysisPlan
+from validation.reader_study.plan import AnalysisPlan
 
 NAMES = {
     "wAFROC": "wafroc",

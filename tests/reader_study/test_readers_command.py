@@ -11,7 +11,7 @@ import pytest
 from tests.reader_study.known_answers import OWN
 from validation.cli.main import main
 from validation.cli.readers import analyse as analyse_command
-from validation.reader_study.plan import Endpoint
+from validation.reader_study.endpoints import Endpoint
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -85,7 +85,7 @@ def test_refusals_have_codes(options: list[str], exit_code: int, code: str, caps
 
 
 def test_the_endpoints_of_the_command_are_those_of_the_plan() -> None:
-    """They stand twice, so that `--help` imports nothing heavy."""
+    """Nothing heavy is imported for the help, and no name is left out of it."""
     option = next(p for p in analyse_command.params if p.name == "endpoint")
     assert tuple(option.type.choices) == get_args(Endpoint)  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from validation.cli import readers_interchange, readers_plan, readers_schedule, readers_simulate, readers_size
-from validation.cli.readers_endpoints import ENDPOINTS
+from validation.reader_study.endpoints import ENDPOINTS
 
 
 @click.group()
@@ -103,8 +103,8 @@ def analyse(context: click.Context, /, scores: Path, as_json: bool, **options: A
     from validation.estimate import Outcome
     from validation.reader_study.analysis import analyse as run
     from validation.reader_study.conditional_logistic import odds_ratio_record, odds_ratio_text
+    from validation.reader_study.endpoints import NO_TRUTH
     from validation.reader_study.fitted import fitted_record, fitted_text
-    from validation.reader_study.plan import NO_TRUTH
     from validation.reader_study.tables import read_scores
     from validation.reader_study.text import analysis_text
 

@@ -38,7 +38,7 @@ def write_report(
     from validation.dossier.reader_study import endpoint_words, study_blocks
     from validation.errors import UsageProblem
     from validation.reader_study.curves import leave_one_reader_out, roc_curves
-    from validation.reader_study.plan import LOCALISATION, NO_TRUTH
+    from validation.reader_study.endpoints import LOCALISATION, NO_TRUTH
 
     suffix = path.suffix.lower()
     if suffix not in (".pdf", ".html", ".docx"):

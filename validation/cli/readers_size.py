@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from validation.cli.readers_endpoints import ENDPOINTS
+from validation.reader_study.endpoints import ENDPOINTS
 
 
 @click.command("size")
@@ -146,9 +146,10 @@ def _size(options: dict[str, Any]) -> dict[str, Any]:
 def _pilot(options: dict[str, Any]) -> Any:
     """Return the pilot from the one source given."""
     from validation.errors import UsageProblem
+    from validation.reader_study.endpoints import NO_TRUTH
     from validation.reader_study.marks import read_marks
     from validation.reader_study.pilots import conjectured_pilot, pilot_from_marks, pilot_from_scores, read_parameters
-    from validation.reader_study.plan import NO_TRUTH, AnalysisPlan
+    from validation.reader_study.plan import AnalysisPlan
     from validation.reader_study.tables import read_scores
 
     given = [name for name in ("pilot", "parameters", "conjecture") if options[name]]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from validation.reader_study.covariance import covariance_of_moments
+from validation.reader_study.endpoints import NO_TRUTH
 from validation.reader_study.measured import study_products
 from validation.reader_study.obuchowski_rockette import Contrast, Effects
-from validation.reader_study.plan import NO_TRUTH, AnalysisPlan
+from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.rows import (
     Pairs,
     difference_rows,

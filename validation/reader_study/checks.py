@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from validation.errors import DataProblem
+from validation.reader_study.endpoints import LOCALISATION
 from validation.reader_study.obuchowski_rockette import Effects
-from validation.reader_study.plan import LOCALISATION, AnalysisPlan
+from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores
 
 WASHOUT_DAYS = 28

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from validation.reader_study.dbm import dbm_error, dbm_means, pseudovalue_table
+from validation.reader_study.endpoints import NO_TRUTH
 from validation.reader_study.measured import Measured, measure
 from validation.reader_study.obuchowski_rockette import (
     Contrast,
@@ -19,7 +20,7 @@ from validation.reader_study.obuchowski_rockette import (
     pooled_error,
     reader_differences,
 )
-from validation.reader_study.plan import NO_TRUTH, AnalysisPlan
+from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.rows import (
     Pairs,
     difference_rows,

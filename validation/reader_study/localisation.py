@@ -15,11 +15,12 @@ from validation.reader_study.conventions import conventions
 from validation.reader_study.covariance import jackknife_covariance
 from validation.reader_study.crossed import analyse_crossed
 from validation.reader_study.design import inspect
+from validation.reader_study.endpoints import FEWER_ARE_BETTER
 from validation.reader_study.figures import height_of, mean_height_of
 from validation.reader_study.judgement import Claim
 from validation.reader_study.marks import MarkedStudy
 from validation.reader_study.measured import Measured
-from validation.reader_study.plan import FEWER_ARE_BETTER, AnalysisPlan, needs_marks
+from validation.reader_study.plan import AnalysisPlan, needs_marks
 from validation.reader_study.standalone import analyse_standalone, system_as_reader
 
 Array = NDArray[np.float64]

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.errors import DataProblem, UsageProblem
+from validation.reader_study.endpoints import NO_TRUTH, Endpoint
 from validation.reader_study.localisation import measure_marks
 from validation.reader_study.marks import MarkedStudy
 from validation.reader_study.measured import SHARES, measure, study_products
 from validation.reader_study.obuchowski_rockette import ObuchowskiRockette, components
-from validation.reader_study.plan import NO_TRUTH, AnalysisPlan, Endpoint, needs_marks, needs_no_marks
+from validation.reader_study.plan import AnalysisPlan, needs_marks, needs_no_marks
 from validation.reader_study.roe_metz import RoeMetz
 from validation.reader_study.roe_metz_theory import RocketteParameters, calibrated, rockette_parameters
 from validation.reader_study.scores import ReaderScores

@@ -6,52 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from validation.errors import UsageProblem
+from validation.reader_study.endpoints import LOCALISATION, Endpoint
 from validation.reader_study.judgement import Claim
 from validation.reader_study.obuchowski_rockette import Effects
 
-Endpoint = Literal[
-    "auc",
-    "sensitivity",
-    "specificity",
-    "partial_auc",
-    "sensitivity_at_specificity",
-    "specificity_at_sensitivity",
-    "expected_utility",
-    "binormal_auc",
-    "proper_auc",
-    "mean_score",
-    "preference",
-    "wafroc",
-    "afroc",
-    "wafroc1",
-    "afroc1",
-    "alroc",
-    "partial_alroc",
-    "localisation_at_specificity",
-    "hr_auc",
-    "hr_sensitivity",
-    "hr_specificity",
-    "lesion_fraction",
-    "false_marks",
-    "false_marks_all",
-]
-LOCALISATION: tuple[Endpoint, ...] = (
-    "wafroc",
-    "afroc",
-    "wafroc1",
-    "afroc1",
-    "alroc",
-    "partial_alroc",
-    "localisation_at_specificity",
-    "hr_auc",
-    "hr_sensitivity",
-    "hr_specificity",
-    "lesion_fraction",
-    "false_marks",
-    "false_marks_all",
-)
-FEWER_ARE_BETTER: tuple[Endpoint, ...] = ("false_marks", "false_marks_all")
-NO_TRUTH: tuple[Endpoint, ...] = ("mean_score", "preference")
 CURVE_FIGURES = ("partial_auc", "sensitivity_at_specificity", "specificity_at_sensitivity", "expected_utility")
 Method = Literal["auto", "or", "dbm", "ustat"]
 CovarianceName = Literal["jackknife", "delong", "unbiased", "bootstrap"]

@@ -10,10 +10,11 @@ from validation.errors import DataProblem, ProtocolProblem
 from validation.protocol.plan_schemas import ReaderStudyPlan
 from validation.reader_study.analysis import Analysis, analyse
 from validation.reader_study.checks import Circumstances, study_checks
+from validation.reader_study.endpoints import NO_TRUTH, Endpoint
 from validation.reader_study.judgement import Claim
 from validation.reader_study.localisation import analyse_marks
 from validation.reader_study.marks import from_tables
-from validation.reader_study.plan import NO_TRUTH, AnalysisPlan, Endpoint
+from validation.reader_study.plan import AnalysisPlan
 from validation.reader_study.scores import ReaderScores, from_frame
 from validation.reader_study.tables import read_table
 from validation.study.spec import Study
