@@ -37,6 +37,15 @@ def rows(patients: int, rng: np.random.Generator, *, prefix: str, year: int) -> 
     return found
 
 
+def save_table(out: Path, table: list[dict[str, object]], masks: dict[str, np.ndarray]) -> None:
+    """Write the masks of all cases and the case table, which names them."""
+    np.savez_compressed(out / "masks.npz", **masks)
+    with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, list(table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+
+
 def main() -> None:
     """Write images, masks and the case table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -57,11 +66,7 @@ def main() -> None:
         for name, mask in head.masks.items():
             masks[f"{case_id}_{name}"] = mask
             row[f"mask.{name}"] = f"masks.npz:{case_id}_{name}"
-    np.savez_compressed(out / "masks.npz", **masks)
-    with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    save_table(out, table, masks)
     print(f"{len(table)} simulated heads of spacing {SPACING_MM} mm in {out}")
 
 

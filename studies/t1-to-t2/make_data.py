@@ -8,7 +8,6 @@ The heads are those of ``studies/synthetic-ct/head.py``, drawn with seeds of the
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "synthetic-ct"))
 from head import SPACING_MM, draw_head
-from make_data import rows
+from make_data import rows, save_table
 
 
 def main() -> None:
@@ -41,11 +40,7 @@ def main() -> None:
         for name, mask in (("body", head.masks["body"]), ("lesion", head.masks["target"]), ("brain", brain)):
             masks[f"{case_id}_{name}"] = mask
             row[f"mask.{name}"] = f"masks.npz:{case_id}_{name}"
-    np.savez_compressed(out / "masks.npz", **masks)
-    with (out / "cases.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(table[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    save_table(out, table, masks)
     print(f"{len(table)} simulated pairs of T1 and T2 images, spacing {SPACING_MM} mm, in {out}")
 
 

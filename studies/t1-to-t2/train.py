@@ -8,8 +8,6 @@ The architecture is that of ``studies/synthetic-ct/train.py``, narrower. ``train
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
 import sys
 from pathlib import Path
 
@@ -20,10 +18,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "synthetic-ct"))
 from head import draw_head
 from make_data import rows
-from train import Translator
+from train import Translator, fit, ship, write_manifest
 
 SEED = 20240501
-BATCH = 12
 
 
 def main() -> None:
@@ -37,34 +34,11 @@ def main() -> None:
     heads = [draw_head(rng, field_t=float(str(r["field_t"])), age=int(str(r["age"]))) for r in table]
     inputs = torch.from_numpy(np.concatenate([h.mr for h in heads]))[:, None]
     targets = torch.from_numpy(np.concatenate([h.t2 for h in heads]))[:, None]
-    with (HERE / "training_manifest.csv").open("w", newline="", encoding="utf-8") as handle:
-        names = ["patient_id", "site", "acquisition_date", "sex", "age", "age_band"]
-        writer = csv.DictWriter(handle, names, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    write_manifest(HERE / "training_manifest.csv", table)
     torch.manual_seed(SEED)
     model = Translator(width=8)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=arguments.steps)
-    running: list[float] = []
-    for step in range(arguments.steps):
-        picks = torch.from_numpy(rng.integers(0, len(inputs), BATCH))
-        x, y = inputs[picks], targets[picks]
-        if rng.random() < 0.5:
-            x, y = x.flip(-1), y.flip(-1)
-        loss = ((model(x) - y) / 1000.0).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        running.append(float(loss.detach()) * 1000)
-        if (step + 1) % 100 == 0:
-            print(f"step {step + 1}: MAE {np.mean(running[-100:]):.1f}", flush=True)
-    path = HERE / "model" / "translator.ts"
-    path.parent.mkdir(exist_ok=True)
-    with torch.no_grad():
-        torch.jit.trace(model.eval(), inputs[:2]).save(str(path))
-    print(f"{path.name}: {path.stat().st_size} bytes, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    fit(model, inputs, targets, rng, steps=arguments.steps, rate=5e-3, loss_of=lambda error: error.abs().mean())
+    ship(model, inputs[:2], HERE / "model" / "translator.ts")
 
 
 if __name__ == "__main__":
