@@ -7,7 +7,6 @@ left out, so that a copy with shifted dates is still near.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from validation.metrics.longitudinal.groups import patient_groups
 from validation.metrics.longitudinal.profiles import code_counts, presence, profile_distance, transitions
 from validation.metrics.longitudinal.replay import replay_findings
 from validation.metrics.privacy.distances import Distances, share_findings
-from validation.metrics.privacy.exchangeable import SHIFT_ALPHA, without_holdout
+from validation.metrics.privacy.exchangeable import SHIFT_ALPHA, inconclusive_if_shifted, without_holdout
 from validation.metrics.privacy.membership import Attack, membership_findings, two_attacks
 from validation.metrics.tabular.marginals import kolmogorov_smirnov
 from validation.metrics.tabular.neighbours import Neighbours
@@ -194,15 +193,7 @@ def longitudinal_privacy(
         ("membership_tpr", lambda: membership_findings(history_attacks(h), groups, n=h.train.patients, level=level)),
     ]
     found = run_parts(parts, alpha=alpha, only=only)
-    if not any(f.metric == "privacy_control" and f.status is Status.FLAGGED for f in found):
-        return found
-    why = "the holdout differs from the training population, so the attack may measure that"
-    return [
-        replace(f, status=Status.INCONCLUSIVE, note="; ".join(n for n in (f.note, why) if n))
-        if f.metric.startswith(("membership", "history_dcr")) and f.status in (Status.FLAGGED, Status.NOT_FLAGGED)
-        else f
-        for f in found
-    ]
+    return inconclusive_if_shifted(found, lambda name: name.startswith(("membership", "history_dcr")))
 
 
 @metric(

@@ -11,6 +11,7 @@ of the training records, which :func:`control_finding` tests.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +123,22 @@ def control_finding(tables: Tables, *, level: float, seed: int) -> Finding:
         note="the holdout is of another population than the training records" if shifted else "",
         reference="Lopez-Paz and Oquab 2017, arXiv:1610.06545",
     )
+
+
+def inconclusive_if_shifted(found: list[Finding], needs_control: Callable[[str], bool]) -> list[Finding]:
+    """Return the findings of a report; where the control was flagged, those that need it are inconclusive.
+
+    ``needs_control`` says of the name of a metric whether it compares training with holdout records.
+    """
+    if not any(f.metric == "privacy_control" and f.status is Status.FLAGGED for f in found):
+        return found
+    why = "the holdout differs from the training population, so the attack may measure that"
+    return [
+        replace(f, status=Status.INCONCLUSIVE, note="; ".join(n for n in (f.note, why) if n))
+        if needs_control(f.metric) and f.status in (Status.FLAGGED, Status.NOT_FLAGGED)
+        else f
+        for f in found
+    ]
 
 
 def share(flags: npt.NDArray[np.bool_], *, level: float) -> Estimate:

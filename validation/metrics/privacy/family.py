@@ -12,7 +12,7 @@ from validation.estimate import Estimate
 from validation.metrics.findings import Finding, Part, Status, run_parts
 from validation.metrics.privacy.distances import distance_findings, distances
 from validation.metrics.privacy.duplicates import duplicate_findings
-from validation.metrics.privacy.exchangeable import control_finding
+from validation.metrics.privacy.exchangeable import control_finding, inconclusive_if_shifted
 from validation.metrics.privacy.inference import inference_findings, linkability_findings
 from validation.metrics.privacy.membership import attacks, membership_findings
 from validation.metrics.privacy.quasi_identifiers import quasi_findings
@@ -140,16 +140,7 @@ def tabular_privacy(
                 lambda: [claim_finding(epsilon, delta, claimed_by, n=t.train.n, level=level)],
             )
         )
-    found = run_parts(parts, alpha=alpha, only=only)
-    control = next((f for f in found if f.metric == "privacy_control"), None)
-    if control is not None and control.status is Status.FLAGGED:
-        why = "the holdout differs from the training population, so the attack may measure that"
-        found = [
-            replace(f, status=Status.INCONCLUSIVE, note="; ".join(n for n in (f.note, why) if n))
-            if f.metric in _NEED_CONTROL and f.status in (Status.FLAGGED, Status.NOT_FLAGGED)
-            else f
-            for f in found
-        ]
+    found = inconclusive_if_shifted(run_parts(parts, alpha=alpha, only=only), _NEED_CONTROL.__contains__)
     return found if risk_threshold is None else found + [bound(f, risk_threshold) for f in found if f.metric in _RISKS]
 
 
