@@ -38,6 +38,7 @@ from validation.protocol.claims import claim_facts
 from validation.protocol.load import load_yaml_model
 from validation.protocol.schema import Protocol
 from validation.statistics.sample import Sample
+from validation.study.assemble import protocol_section, run_section
 from validation.study.endpoints import Prepared, prepare_endpoint
 from validation.study.execute import LOCK_FILE
 from validation.study.judge import judge
@@ -80,25 +81,9 @@ def judge_comparison(folder: Path, *, finished: str | None = None) -> dict[str, 
     cases = next(iter(first.values())).cases
     return {
         "schema": SCHEMA,
-        "run": {
-            "id": inputs["run"],
-            "started": inputs["started"],
-            "finished": finished or utc_now(),
-            "draft": bool(inputs["draft_reasons"]),
-            "draft_reasons": inputs["draft_reasons"],
-            "purpose": inputs["purpose"],
-            "openings": inputs["openings"],
-            "device": inputs["device"],
-        },
+        "run": run_section(inputs, finished or utc_now()),
         "study": {"id": study.id, "title": spec.title, "notice": study.notice},
-        "protocol": {
-            "id": protocol.id,
-            "version": protocol.version,
-            "title": protocol.title,
-            "digest": inputs["protocol_digest"],
-            "locked_at": record.locked_at,
-            "locked_by": record.locked_by,
-        },
+        "protocol": protocol_section(inputs, record, protocol),
         "claim": {
             "type": protocol.claim.type,
             "title": claim_facts(protocol.claim.type)["title"],

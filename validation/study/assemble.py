@@ -16,6 +16,24 @@ from validation.study.spec import StudySpec
 SCHEMA = "validation.results/1"
 
 
+def run_section(inputs: dict[str, Any], finished: str) -> dict[str, Any]:
+    """Return what a record says of one execution, from ``inputs.json`` and the UTC time at which judging finished."""
+    told = {key: inputs[key] for key in ("started", "draft_reasons", "purpose", "openings", "device")}
+    return {"id": inputs["run"], "finished": finished, "draft": bool(inputs["draft_reasons"]), **told}
+
+
+def protocol_section(inputs: dict[str, Any], record: Lock, protocol: Protocol) -> dict[str, Any]:
+    """Return what a record says of the protocol it was made under, and of its lock."""
+    return {
+        "id": protocol.id,
+        "version": protocol.version,
+        "title": protocol.title,
+        "digest": inputs["protocol_digest"],
+        "locked_at": record.locked_at,
+        "locked_by": record.locked_by,
+    }
+
+
 def assemble(
     run: Path, record: Lock, protocol: Protocol, inputs: dict[str, Any], sections: dict[str, Any], *, finished: str
 ) -> dict[str, Any]:
@@ -44,26 +62,9 @@ def assemble(
     rejected = cases[cases["status"] == "rejected"]
     return {
         "schema": SCHEMA,
-        "run": {
-            "id": inputs["run"],
-            "started": inputs["started"],
-            "finished": finished,
-            "draft": bool(inputs["draft_reasons"]),
-            "draft_reasons": inputs["draft_reasons"],
-            "purpose": inputs["purpose"],
-            "openings": inputs["openings"],
-            "device": inputs["device"],
-        },
+        "run": run_section(inputs, finished),
         "study": {"id": spec.id, "title": spec.title, "notice": spec.notice},
-        "protocol": {
-            "id": protocol.id,
-            "version": protocol.version,
-            "title": protocol.title,
-            "digest": inputs["protocol_digest"],
-            "locked_at": record.locked_at,
-            "locked_by": record.locked_by,
-            "amendments": len(record.amendments),
-        },
+        "protocol": {**protocol_section(inputs, record, protocol), "amendments": len(record.amendments)},
         "claim": {
             "type": protocol.claim.type,
             "title": facts["title"],
