@@ -88,6 +88,23 @@ def test_a_link_in_a_run_is_not_followed(shown: Path, tmp_path: Path) -> None:
     server.server_close()
 
 
+def test_a_run_that_changes_while_it_is_served_is_shown_as_it_is_now(shown: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(shown, run)
+    server = make_server(run)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
+    first = _ask(port, "/")[1]
+    assert _ask(port, "/")[1] == first
+    assert b"NOT INTACT" not in first
+    (run / "environment.json").write_text("{}")
+    assert b"NOT INTACT" in _ask(port, "/")[1]
+    server.shutdown()
+    server.server_close()
+
+
 def test_a_folder_without_runs_and_a_taken_port_are_refused(port: int, shown: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageProblem) as refusal:
         make_server(tmp_path)

@@ -66,7 +66,7 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
         "state": (state := _state(run_folder)),
         "approvals": str(len(state["approvals"])),
         "files": _files(run_folder),
-        "requirements": _requirements(run_folder),
+        "requirements": _requirements(run_folder, record.raw("claim")),
         "documents": _documents(run_folder),
         "beside": beside,
         "version": __version__,
@@ -163,11 +163,10 @@ def _documents(run_folder: Path) -> list[dict[str, str]]:
     return [{"path": p.relative_to(run_folder).as_posix(), "pathway": p.parent.name, "name": p.stem} for p in found]
 
 
-def _requirements(run_folder: Path) -> list[dict[str, Any]]:
+def _requirements(run_folder: Path, claim: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the requirements of every pathway of the claim, and where the run's documents answer them."""
     from validation.dossier.gaps import analyse
 
-    claim = RunFiles(run_folder).record.raw("claim")
     rows = []
     for pathway in claim["pathways"]:
         if not (run_folder / "dossier" / pathway).is_dir():

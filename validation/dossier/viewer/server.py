@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,6 +75,21 @@ def make_server(path: Path, *, port: int = 0) -> ThreadingHTTPServer:
     return server
 
 
+@lru_cache(maxsize=4)
+def _page(run: Path, state: tuple[tuple[str, int, int], ...]) -> bytes:
+    """Return the page of a run, made once for as long as no file of it changes: it reads every file of the run."""
+    return run_page(run)
+
+
+def _state(run: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size and time of change of every file below a run, links and folders as they are."""
+    found = []
+    for path in sorted(run.rglob("*")):
+        about = path.lstat()
+        found.append((path.relative_to(run).as_posix(), about.st_size, about.st_mtime_ns))
+    return tuple(found)
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_version = "validation"
     sys_version = ""
@@ -128,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _within(self, run: Path, name: str, *, body: bool) -> None:
         """Answer within one run: its page, or one of its files."""
         if name == "":
-            self._send(run_page(run), "text/html; charset=utf-8", body=body)
+            self._send(_page(run, _state(run)), "text/html; charset=utf-8", body=body)
             return
         try:
             check_name(name)
