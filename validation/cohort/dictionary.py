@@ -55,8 +55,8 @@ class Dictionary(BaseModel):
     def applied(self, frame: pd.DataFrame, *, where: str) -> pd.DataFrame:
         """Return a table with every column in its type.
 
-        Values out of range and codes without a meaning are left as they are: in real tables data-quality rules judge
-        them, in synthetic ones they are what is measured (:meth:`faults`).
+        Values out of range and codes without a meaning are left as they are: ranges and meanings are for people to
+        read, and what must hold is a data-quality rule or a clinical constraint of the protocol.
 
         Raises
         ------
@@ -93,25 +93,6 @@ class Dictionary(BaseModel):
             else:
                 made[name] = column
         return pd.DataFrame(made, index=frame.index)
-
-    def faults(self, frame: pd.DataFrame) -> dict[str, int]:
-        """Return, per broken promise of the dictionary, in how many records it is broken; kept promises count 0."""
-        found: dict[str, int] = {}
-        for name, entry in self.columns.items():
-            if name not in frame.columns:
-                continue
-            column = frame[name]
-            if entry.range is not None:
-                low, high = entry.range
-                found[f"{name} within {low:g} to {high:g} {entry.unit}".strip()] = int(
-                    ((column < low) | (column > high)).sum()
-                )
-            if entry.codes:
-                known = {_code(c) for c in entry.codes}
-                found[f"{name} has a known code"] = int((column.notna() & ~column.map(_code).isin(known)).sum())
-            if not entry.missing:
-                found[f"{name} is present"] = int(column.isna().sum())
-        return found
 
 
 def _code(value: Any) -> str:

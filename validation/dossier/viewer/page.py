@@ -59,7 +59,6 @@ def run_page(run_folder: Path, *, beside: str = "") -> bytes:
     context: dict[str, Any] = {
         **Printing(record, names, {}).functions(),
         "R": record.node(),
-        "P": record.node(source="protocol") if record.has("protocol") else None,
         "ledger": _chain(files, "ledger"),
         "events": _chain(files, "events"),
         "plot": _plots(record.results["endpoints"]),
