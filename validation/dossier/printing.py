@@ -55,6 +55,7 @@ class Printing:
             "criterion": self.criterion,
             "planned": self.planned,
             "where": self.where,
+            "same_as": self.same_as,
             "units": self.units,
             "units_of": self.units_of,
             "capital": lambda text: text[:1].upper() + text[1:],
@@ -188,6 +189,17 @@ class Printing:
         if key not in self._names.citations:
             raise RunProblem(f"there is no citation {key!r} in the catalogue.", code="DOS-008", where=str(key))
         return Markup("<cite>{}</cite>").format(self._names.citations[key])
+
+    def same_as(self, endpoint: str, part: str) -> str:
+        """Return the first endpoint before this one that has the same part, such as ``curves``; empty if none has."""
+        endpoints = self._record.results["endpoints"]
+        wanted = endpoints[endpoint]
+        for name, other in endpoints.items():
+            if name == endpoint:
+                break
+            if other["metric_key"] == wanted["metric_key"] and other.get(part) == wanted[part]:
+                return str(name)
+        return ""
 
     def criterion(self, endpoint: str) -> Markup:
         """Return what an endpoint had to show, in words, with its margin."""

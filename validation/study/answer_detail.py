@@ -27,7 +27,11 @@ AXES = {
 
 
 def answer_detail(endpoint: Endpoint, sample: Sample, level: float) -> dict[str, Any]:
-    """Return the curves and tables that an endpoint on answers other than images adds to its section."""
+    """Return the curves that an endpoint on answers other than images adds to its section, and what they count.
+
+    ``sample`` holds one row per unit that the endpoint analyses. A curve counts every unit with a truth and an answer,
+    which may be more than its estimate does: a sensitivity has positive cases only, its ROC curve all of them.
+    """
     name = endpoint.summary
     found: dict[str, Any] = {}
     if name in _DISCRIMINATION and sample.labels is not None:
@@ -35,12 +39,14 @@ def answer_detail(endpoint: Endpoint, sample: Sample, level: float) -> dict[str,
         curves = {
             arm: operating_curves.roc_curve(values, sample.labels) for arm, values in arms.items() if values is not None
         }
-        found = _curves("roc", curves)
+        found = _curves("roc", curves, _known(sample))
     elif name in _CALIBRATION:
         bins = int(endpoint.summary_parameters.get("bins", 10))
-        found = _curves("calibration", {"output": operating_curves.calibration_curve(sample, bins=bins, level=level)})
+        points = operating_curves.calibration_curve(sample, bins=bins, level=level)
+        found = _curves("calibration", {"output": points}, _known(sample))
     elif name in _FREE_RESPONSE:
-        found = _curves("froc", {"output": operating_curves.froc_curve(free_response_of(rated_cases(sample)))})
+        points = operating_curves.froc_curve(free_response_of(rated_cases(sample)))
+        found = _curves("froc", {"output": points}, sample.subset(np.isfinite(_column(sample, "lesions"))))
     return found
 
 
@@ -140,6 +146,15 @@ def _listed(
     return [{"case_id": case_ids[i], "value": float(shown[i]), "comparator": None, "what": what} for i in order]
 
 
-def _curves(kind: str, curves: dict[str, list[operating_curves.Point]]) -> dict[str, Any]:
+def _known(sample: Sample) -> Sample:
+    """Return the units with a truth and an answer."""
+    truth = np.full(sample.n, np.nan) if sample.labels is None else sample.labels
+    return sample.subset(~(np.isnan(sample.values) | np.isnan(truth)))
+
+
+def _curves(kind: str, curves: dict[str, list[operating_curves.Point]], drawn: Sample) -> dict[str, Any]:
     filled = {arm: [asdict(point) for point in points] for arm, points in curves.items() if points}
-    return {"curves": filled, "curve_axes": AXES[kind], "curve_kind": kind} if filled else {}
+    if not filled:
+        return {}
+    counts = {"n": drawn.n, "n_clusters": drawn.n_clusters}
+    return {"curves": filled, "curve_axes": AXES[kind], "curve_kind": kind, "curve_counts": counts}

@@ -42,11 +42,14 @@ class Prepared:
     sample: Sample
     estimator: Estimator
 
+    def units(self, part: Sample) -> Sample:
+        """Return the sample in the unit that is analysed: cases, or patients where the endpoint asks for them."""
+        return units(self.endpoint, part)
+
     def predictive(self, name: str, sample: Sample, level: float, prevalence: float) -> Estimate:
         """Return ``ppv`` or ``npv`` of the endpoint at another prevalence."""
         parameters = _own_parameters(self.endpoint) | {"prevalence": prevalence}
-        part = sample.by_cluster() if self.endpoint.summary_parameters.get("per") == "patient" else sample
-        found: Estimate = get_summary(name).function(part, level=level, unit="1", seed=0, **parameters)
+        found: Estimate = get_summary(name).function(self.units(sample), level=level, unit="1", seed=0, **parameters)
         return found
 
 
@@ -65,11 +68,9 @@ def prepare_endpoint(
     chosen = endpoint_cases(endpoint, cases).sort_index()
     parameters = _own_parameters(endpoint)
     seed = protocol.execution.seed
-    per_patient = endpoint.summary_parameters.get("per") == "patient"
 
     def estimator(part: Sample, level: float) -> Estimate:
-        part = part.by_cluster() if per_patient else part
-        found: Estimate = summary.function(part, level=level, unit=unit, seed=seed, **parameters)
+        found: Estimate = summary.function(units(endpoint, part), level=level, unit=unit, seed=seed, **parameters)
         return found
 
     return Prepared(
@@ -82,6 +83,11 @@ def prepare_endpoint(
         sample=build_sample(endpoint, metric, chosen, measurements),
         estimator=estimator,
     )
+
+
+def units(endpoint: Endpoint, sample: Sample) -> Sample:
+    """Return a sample of cases in the unit that an endpoint analyses: cases, or patients (``per: patient``)."""
+    return sample.by_cluster() if endpoint.summary_parameters.get("per") == "patient" else sample
 
 
 def _own_parameters(endpoint: Endpoint) -> dict[str, Any]:

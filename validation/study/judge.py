@@ -106,7 +106,7 @@ def _judge_endpoint(
         "sensitivity": {},
         "worst_cases": _worst(endpoint, ready.sample, list(ready.cases.index), metric),
     }
-    section |= answer_detail.answer_detail(endpoint, ready.sample, level)
+    section |= answer_detail.answer_detail(endpoint, ready.units(ready.sample), level)
     predictive = answer_detail.predictive_values(endpoint, ready.predictive, ready.sample, level)
     if predictive:
         section["predictive_values"] = predictive

@@ -208,7 +208,7 @@ class Gallery:
             "calibration": "Calibration: bins of equally many cases, bars: confidence intervals",
             "froc": "Free-response curve",
         }[kind]
-        text = f"{subject}, {endpoint['title']}: {what}, {self._counts(endpoint['estimate'], endpoint)}."
+        text = f"{subject}, {endpoint['title']}: {what}, {self._counts(endpoint['curve_counts'], endpoint)}."
         return answer_plot(name, endpoint, caption=text, alternative=text)
 
     def _spectrum(self, name: str, subject: str) -> Drawing | None:
